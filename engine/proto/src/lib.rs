@@ -14,6 +14,10 @@ mod generated {
 /// All contracts as an encoded `google.protobuf.FileDescriptorSet`, for gRPC reflection.
 pub const FILE_DESCRIPTOR_SET: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/descriptors.bin"));
 
+/// `berth.admin.v1`: what operators ask.
+pub use generated::berth::admin::v1 as admin;
+/// `berth.store.v1`: rows and feed records, as they stand on disk.
+pub use generated::berth::store::v1 as store;
 /// `build.bazel.remote.execution.v2`: what build clients speak, and the shape of actions and results.
 pub use generated::build::bazel::remote::execution::v2 as reapi;
 /// `build.bazel.semver`: version numbers in Capabilities.
