@@ -1,0 +1,69 @@
+//! Answers to bots: at the end of a batch, each call once, with all that the batch gave it.
+
+use super::{Book, job::JobState};
+use crate::{Answer, Effect, LeaseId, PollId, SessionId, Step, Timestamp, queue::SessionIx};
+
+impl Book {
+    /// The held call of the session has something to hear.
+    pub(super) fn answer_soon(&mut self, index: SessionIx) {
+        if let Some(poll) = &mut self.session_mut(index).poll
+            && !poll.due
+        {
+            poll.due = true;
+            self.due.push(index);
+        }
+    }
+
+    pub(super) fn answer_due(&mut self, now: Timestamp) -> Vec<Answer> {
+        let due = std::mem::take(&mut self.due);
+        due.into_iter().filter_map(|index| self.answer(now, index)).collect()
+    }
+
+    /// A newer call takes the place of the one that is held: that one hears only what it could have heard
+    /// before, so that an offer is never lost on a call that nobody listens to.
+    pub(super) fn supersede(&mut self, now: Timestamp, index: SessionIx, step: &mut Step) {
+        self.stop_asking(index);
+        let Some(poll) = self.session_mut(index).poll.take() else { return };
+        let leases = self.leases_of(index, |sent| sent.is_some());
+        let expires = now.after(self.settings.session_timeout);
+        let session = self.session(index);
+        let (session, version) = (session.id, session.version);
+        step.effects.push(Effect::Answer(Answer { session, poll: poll.id, leases, expires, version }));
+    }
+
+    /// What an answer offered did not reach the bot, unless a later answer carries it too.
+    pub(super) fn undelivered(&mut self, now: Timestamp, session: SessionId, poll: PollId, step: &mut Step) {
+        let Some(index) = self.session_index.get(&session).copied() else { return };
+        for job in self.session(index).jobs.clone() {
+            let JobState::Leased(lease) = self.job(job).state else { panic!("a session holds leased jobs") };
+            if lease.sent == Some(poll) && lease.started_at.is_none() {
+                self.withdraw(now, job, step);
+            }
+        }
+    }
+
+    fn answer(&mut self, now: Timestamp, index: SessionIx) -> Option<Answer> {
+        // The session may have ended in the same batch, and its call with it.
+        let session = self.sessions.get_mut(index.0 as usize)?;
+        let poll = session.poll.take_if(|poll| poll.due)?;
+        session.contact = now;
+        for job in &session.jobs {
+            if let JobState::Leased(lease) = &mut self.jobs[job.0 as usize].state {
+                lease.sent = Some(poll.id);
+            }
+        }
+        self.stop_asking(index);
+        self.arm(index);
+        let leases = self.leases_of(index, |_| true);
+        let session = self.session(index);
+        let (session, version) = (session.id, session.version);
+        Some(Answer { session, poll: poll.id, leases, expires: now.after(self.settings.session_timeout), version })
+    }
+
+    fn leases_of(&self, index: SessionIx, wanted: impl Fn(Option<PollId>) -> bool) -> Vec<LeaseId> {
+        let jobs = self.session(index).jobs.iter().map(|job| self.job(*job));
+        jobs.filter(|job| matches!(job.state, JobState::Leased(lease) if wanted(lease.sent)))
+            .map(|job| LeaseId { job: job.id, attempt: job.offers })
+            .collect()
+    }
+}

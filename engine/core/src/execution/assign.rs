@@ -1,0 +1,85 @@
+//! Work meets bots: a job goes only to a bot whose call is held now, and freed capacity takes the next at once.
+
+use super::{Book, job::JobState};
+use crate::{
+    BotStatus, Effect, Fact, LeaseId, Step, Timestamp,
+    queue::{JobIx, SessionIx},
+};
+
+impl Book {
+    /// A job waits: it goes to the bot that has asked longest, if one may take it.
+    pub(super) fn serve_waiting(&mut self, now: Timestamp, index: JobIx, step: &mut Step) {
+        while self.job(index).state == JobState::Queued {
+            let Some(session) = self.queue.longest_waiting(self.job(index).class) else { return };
+            let class = self.session(session).class;
+            let best = self.queue.best(class).expect("at least the job itself is there for the bot");
+            self.offer(now, best, session, step);
+        }
+    }
+
+    /// A bot asks: it gets as much as fits. What is left of its call is held, or answered at once.
+    pub(super) fn fill(&mut self, now: Timestamp, index: SessionIx, step: &mut Step) {
+        if self.takes_work(index) {
+            while self.session(index).free() > 0 {
+                let class = self.session(index).class;
+                let Some(job) = self.queue.best(class) else { break };
+                self.offer(now, job, index, step);
+            }
+        }
+        let session = self.session(index);
+        let Some(poll) = session.poll else { return };
+        let held = poll.hold_until > now && (session.free() > 0 || session.hold_when_full);
+        if !held {
+            self.answer_soon(index);
+        } else if session.ticket.is_none() && session.free() > 0 && self.takes_work(index) {
+            self.ask(index);
+        }
+    }
+
+    /// Whether the bot may get new work at all.
+    pub(super) fn takes_work(&self, index: SessionIx) -> bool {
+        let session = self.session(index);
+        session.status == BotStatus::Ok
+            && session.poll.is_some()
+            && (self.drains.is_empty() || !self.drains.contains(&(session.instance.clone(), session.bot_id.clone())))
+    }
+
+    fn offer(&mut self, now: Timestamp, job: JobIx, index: SessionIx, step: &mut Step) {
+        let (id, offers) = (self.job(job).id, self.job(job).offers);
+        let lease = LeaseId { job: id, attempt: offers + 1 };
+        let version = self.changed();
+        self.emit(Fact::LeaseOffered { lease, session: self.session(index).id, at: now }, step);
+        step.effects.push(Effect::JobChanged { job: id });
+        self.session_mut(index).version = version;
+        // Behind the others that ask: several free slots are filled in turn, not one bot after another.
+        if self.session(index).ticket.is_some() {
+            self.stop_asking(index);
+            if self.session(index).free() > 0 {
+                self.ask(index);
+            }
+        }
+        self.answer_soon(index);
+    }
+
+    /// The offer did not reach its bot: the job waits again at its place.
+    pub(super) fn withdraw(&mut self, now: Timestamp, index: JobIx, step: &mut Step) {
+        let job = self.job(index);
+        let lease = LeaseId { job: job.id, attempt: job.offers };
+        self.emit(Fact::LeaseWithdrawn { lease }, step);
+        step.effects.push(Effect::JobChanged { job: lease.job });
+        self.serve_waiting(now, index, step);
+    }
+
+    fn ask(&mut self, index: SessionIx) {
+        let class = self.session(index).class;
+        let ticket = self.queue.wait(class, index);
+        self.session_mut(index).ticket = Some(ticket);
+    }
+
+    pub(super) fn stop_asking(&mut self, index: SessionIx) {
+        if let Some(ticket) = self.session_mut(index).ticket.take() {
+            let class = self.session(index).class;
+            self.queue.stop_waiting(class, ticket);
+        }
+    }
+}

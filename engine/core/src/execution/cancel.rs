@@ -1,0 +1,56 @@
+//! Clients give up handles. A job ends when its last handle is cancelled; its bot learns at its next update,
+//! or at once where it holds a call. The slot stays busy until the bot lets go.
+
+use super::{Book, job::JobState};
+use crate::{Effect, Fact, JobId, LeaseId, OperationId, Outcome, Rejection, Step, Timestamp, queue::JobIx};
+
+impl Book {
+    pub(super) fn cancel(&mut self, now: Timestamp, operation: OperationId, step: &mut Step) -> Result<(), Rejection> {
+        let index = *self.operations.get(&operation).ok_or(Rejection::UnknownOperation(operation))?;
+        let job = self.job(index);
+        if matches!(job.state, JobState::Completed { .. }) {
+            return Ok(());
+        }
+        let row = job.operations().find(|row| row.operation == operation).expect("a known handle is in its job");
+        if row.cancelled.is_some() {
+            return Ok(());
+        }
+        let (id, last) = (job.id, job.operations().filter(|row| row.cancelled.is_none()).count() == 1);
+        self.emit(Fact::OperationCancelled { operation, job: id, at: now }, step);
+        if last {
+            self.stop(now, index, Outcome::Cancelled, step);
+        } else {
+            step.effects.push(Effect::OperationCancelled { operation, job: id });
+        }
+        Ok(())
+    }
+
+    /// A finished handle is forgotten.
+    pub(super) fn delete(&mut self, operation: OperationId, job: JobId, step: &mut Step) -> Result<(), Rejection> {
+        if let Some(index) = self.operations.get(&operation)
+            && !matches!(self.job(*index).state, JobState::Completed { .. })
+        {
+            return Err(Rejection::NotFinished(operation));
+        }
+        self.emit(Fact::OperationDeleted { operation, job }, step);
+        Ok(())
+    }
+
+    /// Ends a job from our side, whether it waits or is with a bot.
+    pub(super) fn stop(&mut self, now: Timestamp, index: JobIx, outcome: Outcome, step: &mut Step) {
+        let job = self.job(index);
+        let lease = LeaseId { job: job.id, attempt: job.offers };
+        let holder = match job.state {
+            JobState::Leased(live) => Some(live.session),
+            JobState::Queued | JobState::Completed { .. } => None,
+        };
+        self.complete(now, index, outcome, step);
+        if let Some(holder) = holder {
+            let version = self.changed();
+            let session = self.session_mut(holder);
+            session.ghosts.push(lease);
+            session.version = version;
+            self.answer_soon(holder);
+        }
+    }
+}

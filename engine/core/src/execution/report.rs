@@ -1,0 +1,62 @@
+//! What a bot says of a lease. The report of an older attempt, or of a lease that is not its own, changes
+//! nothing.
+
+use super::{Book, job::JobState, session::UNAVAILABLE};
+use crate::{
+    Effect, Fact, LeaseId, LeaseReport, Outcome, ReportedState, Step, Timestamp,
+    queue::{JobIx, SessionIx},
+};
+
+/// `google.rpc.Code.INTERNAL`.
+const INTERNAL: i32 = 13;
+
+/// Failures of the bot, not of the action: tried again.
+fn is_retried(code: i32) -> bool {
+    matches!(code, INTERNAL | UNAVAILABLE)
+}
+
+impl Book {
+    pub(super) fn report(&mut self, now: Timestamp, from: SessionIx, report: LeaseReport, step: &mut Step) {
+        let Some(index) = self.live_lease(from, report.lease) else {
+            if matches!(report.state, ReportedState::Pending | ReportedState::Active) {
+                self.session_mut(from).ghosts.push(report.lease);
+            }
+            return;
+        };
+        match report.state {
+            ReportedState::Pending => {}
+            ReportedState::Active => {
+                if self.lease_mut(index).started_at.is_none() {
+                    self.emit(Fact::LeaseStarted { lease: report.lease, at: now }, step);
+                }
+            }
+            ReportedState::Completed { code, .. } if is_retried(code) => self.lose_attempt(now, index, code, step),
+            ReportedState::Completed { code, cacheable } => {
+                let cacheable = cacheable && !self.job(index).do_not_cache;
+                self.complete(now, index, Outcome::Reported { code, cacheable }, step);
+            }
+            ReportedState::Cancelled => self.lose_attempt(now, index, UNAVAILABLE, step),
+        }
+    }
+
+    /// The attempt failed and counts: the job waits again at its old place, or has used up its attempts.
+    pub(super) fn lose_attempt(&mut self, now: Timestamp, index: JobIx, code: i32, step: &mut Step) {
+        let job = self.job(index);
+        let lease = LeaseId { job: job.id, attempt: job.offers };
+        if job.attempts_used + 1 >= self.settings.attempts_max {
+            self.complete(now, index, Outcome::AttemptsExhausted { code }, step);
+            return;
+        }
+        self.emit(Fact::AttemptLost { lease, code, at: now }, step);
+        step.effects.push(Effect::JobChanged { job: lease.job });
+        self.serve_waiting(now, index, step);
+    }
+
+    /// The job, if this very lease is live and is with this very session.
+    fn live_lease(&self, from: SessionIx, lease: LeaseId) -> Option<JobIx> {
+        let index = self.job_ix(lease.job)?;
+        let job = self.job(index);
+        let live = matches!(job.state, JobState::Leased(live) if live.session == from);
+        (live && job.offers == lease.attempt).then_some(index)
+    }
+}

@@ -1,0 +1,267 @@
+//! Bots' sessions: hello, report, question, end.
+
+use std::sync::Arc;
+
+use super::{Book, Timer};
+use crate::{
+    Answer, BotStatus, Effect, Fact, InstanceName, LeaseId, OpenSession, PollId, Rejection, SLOTS_MAX, SessionChanged,
+    SessionEnd, SessionId, SessionOpened, Step, Timestamp, UpdateSession,
+    execution::job::JobState,
+    queue::{CapabilityIx, JobIx, SessionIx},
+};
+
+/// `google.rpc.Code.UNAVAILABLE`: what a lease ends with when its bot is gone.
+pub(super) const UNAVAILABLE: i32 = 14;
+
+/// One life of a bot.
+#[derive(Debug)]
+pub(super) struct Session {
+    pub(super) id: SessionId,
+    pub(super) instance: InstanceName,
+    pub(super) bot_id: Arc<str>,
+    pub(super) identity: Arc<str>,
+    pub(super) class: CapabilityIx,
+    pub(super) slots: u32,
+    pub(super) hold_when_full: bool,
+    pub(super) status: BotStatus,
+    pub(super) opened_at: Timestamp,
+    /// Jobs whose live lease it has. Changes with their facts.
+    pub(super) jobs: Vec<JobIx>,
+    /// Leases that the bot may still be working on though they are no longer its own: each keeps a slot busy
+    /// until the bot stops listing it. Not durable: the bot's next update tells them anew.
+    pub(super) ghosts: Vec<LeaseId>,
+    /// The call that is held now. Not durable.
+    pub(super) poll: Option<Poll>,
+    /// Its place among the bots that ask for work. Not durable.
+    pub(super) ticket: Option<u64>,
+    /// When it was last heard of. Not durable: a restart gives every session a full timeout.
+    pub(super) contact: Timestamp,
+    /// The deadline that is set for it; may be earlier than needed, never later.
+    pub(super) timer: Option<Timestamp>,
+    /// Grows whenever the bot's leases change by our doing. Not durable.
+    pub(super) version: u64,
+}
+
+/// A call that is held.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Poll {
+    pub(super) id: PollId,
+    pub(super) hold_until: Timestamp,
+    /// Whether it is answered at the end of this batch.
+    pub(super) due: bool,
+}
+
+impl Session {
+    pub(super) fn new(opened: &SessionOpened, class: CapabilityIx) -> Self {
+        Self {
+            id: opened.session,
+            instance: opened.instance.clone(),
+            bot_id: opened.bot_id.clone(),
+            identity: opened.identity.clone(),
+            class,
+            slots: opened.slots,
+            hold_when_full: opened.hold_when_full,
+            status: opened.status,
+            opened_at: opened.at,
+            jobs: Vec::new(),
+            ghosts: Vec::new(),
+            poll: None,
+            ticket: None,
+            contact: opened.at,
+            timer: None,
+            version: 0,
+        }
+    }
+
+    /// Slots that the bot could fill now.
+    pub(super) fn free(&self) -> u32 {
+        let busy = u32::try_from(self.jobs.len() + self.ghosts.len()).unwrap_or(u32::MAX);
+        self.slots.saturating_sub(busy)
+    }
+}
+
+impl Book {
+    pub(super) fn open_session(&mut self, now: Timestamp, open: OpenSession, step: &mut Step) -> Result<(), Rejection> {
+        if !(1..=SLOTS_MAX).contains(&open.slots) {
+            return Err(Rejection::Slots(open.slots));
+        }
+        if self.session_index.contains_key(&open.session) {
+            return Err(Rejection::IdTaken(open.session.0));
+        }
+        if let Some(old) = self.bots.get(&(open.instance.clone(), open.bot_id.clone())) {
+            self.close_session(now, *old, SessionEnd::Replaced, step);
+        }
+        self.emit(
+            Fact::SessionOpened(Box::new(SessionOpened {
+                session: open.session,
+                instance: open.instance,
+                bot_id: open.bot_id,
+                identity: open.identity,
+                capabilities: canonical(open.capabilities),
+                slots: open.slots,
+                hold_when_full: open.hold_when_full,
+                status: open.status,
+                at: now,
+            })),
+            step,
+        );
+        let index = self.session_index[&open.session];
+        self.hold(now, index, open.poll, open.hold_until);
+        // A session that was just opened is news in itself, but a bot need not hear it before there is work.
+        self.fill(now, index, step);
+        Ok(())
+    }
+
+    pub(super) fn update_session(
+        &mut self,
+        now: Timestamp,
+        update: UpdateSession,
+        step: &mut Step,
+    ) -> Result<(), Rejection> {
+        let index = *self.session_index.get(&update.session).ok_or(Rejection::UnknownSession(update.session))?;
+        let session = self.session(index);
+        if session.bot_id != update.bot_id || session.identity != update.identity {
+            return Err(Rejection::OtherBot { session: update.session });
+        }
+        if let Some(worker) = &update.worker
+            && !(1..=SLOTS_MAX).contains(&worker.slots)
+        {
+            return Err(Rejection::Slots(worker.slots));
+        }
+        self.supersede(now, index, step);
+        self.note_worker(index, &update, step);
+        self.session_mut(index).ghosts.clear();
+        for report in &update.leases {
+            self.report(now, index, *report, step);
+        }
+        if self.retire(now, index, &update, step) {
+            return Ok(());
+        }
+        let agreed = self.agrees(index, &update);
+        self.hold(now, index, update.poll, update.hold_until);
+        if !step.facts.is_empty() || !agreed {
+            self.answer_soon(index);
+        }
+        self.fill(now, index, step);
+        Ok(())
+    }
+
+    /// The call ended unanswered. Its bot was in contact until now.
+    pub(super) fn poll_ended(&mut self, now: Timestamp, session: SessionId, poll: PollId) {
+        if let Some(index) = self.session_index.get(&session).copied()
+            && self.session(index).poll.is_some_and(|held| held.id == poll)
+        {
+            self.stop_asking(index);
+            self.session_mut(index).poll = None;
+            self.session_mut(index).contact = now;
+            self.arm(index);
+        }
+    }
+
+    /// Ends a session: its leases are lost attempts.
+    pub(super) fn close_session(&mut self, now: Timestamp, index: SessionIx, reason: SessionEnd, step: &mut Step) {
+        self.stop_asking(index);
+        let session = self.session_mut(index);
+        let (id, poll, jobs) = (session.id, session.poll.take(), session.jobs.clone());
+        for job in jobs {
+            self.lose_attempt(now, job, UNAVAILABLE, step);
+        }
+        if let Some(poll) = poll {
+            let version = self.changed();
+            step.effects.push(Effect::Answer(Answer {
+                session: id,
+                poll: poll.id,
+                leases: Vec::new(),
+                expires: now,
+                version,
+            }));
+        }
+        self.emit(Fact::SessionClosed { session: id, at: now, reason }, step);
+    }
+
+    fn note_worker(&mut self, index: SessionIx, update: &UpdateSession, step: &mut Step) {
+        let session = self.session(index);
+        let offered = self.queue.offered(session.class);
+        let (capabilities, slots, hold_when_full) = match &update.worker {
+            Some(worker) => (canonical(worker.capabilities.clone()), worker.slots, worker.hold_when_full),
+            None => (offered.to_vec(), session.slots, session.hold_when_full),
+        };
+        let same = offered == capabilities.as_slice()
+            && session.slots == slots
+            && session.hold_when_full == hold_when_full
+            && session.status == update.status;
+        if !same {
+            let (session, status) = (session.id, update.status);
+            let changed = SessionChanged { session, capabilities, slots, hold_when_full, status };
+            self.emit(Fact::SessionChanged(Box::new(changed)), step);
+        }
+    }
+
+    /// A bot that terminates and lists nothing is let go: what it never heard of is offered elsewhere.
+    fn retire(&mut self, now: Timestamp, index: SessionIx, update: &UpdateSession, step: &mut Step) -> bool {
+        let session = self.session(index);
+        if session.status != BotStatus::Terminating || !session.ghosts.is_empty() {
+            return false;
+        }
+        let listed = |lease: LeaseId| update.leases.iter().any(|report| report.lease == lease);
+        let mut unheard = Vec::new();
+        for job in &session.jobs {
+            let job_state = self.job(*job);
+            let JobState::Leased(lease) = job_state.state else { panic!("a session holds leased jobs") };
+            let id = LeaseId { job: job_state.id, attempt: job_state.offers };
+            if lease.started_at.is_some() || listed(id) {
+                return false;
+            }
+            unheard.push(*job);
+        }
+        for job in unheard {
+            self.withdraw(now, job, step);
+        }
+        self.session_mut(index).poll = Some(Poll { id: update.poll, hold_until: now, due: true });
+        self.close_session(now, index, SessionEnd::Terminated, step);
+        true
+    }
+
+    /// Whether the bot's list and ours are the same.
+    fn agrees(&self, index: SessionIx, update: &UpdateSession) -> bool {
+        let session = self.session(index);
+        let ours = |lease: LeaseId| {
+            self.job_ix(lease.job).is_some_and(|job| {
+                let job = self.job(job);
+                job.offers == lease.attempt && matches!(job.state, JobState::Leased(live) if live.session == index)
+            })
+        };
+        update.leases.len() == session.jobs.len() && update.leases.iter().all(|report| ours(report.lease))
+    }
+
+    fn hold(&mut self, now: Timestamp, index: SessionIx, id: PollId, hold_until: Option<Timestamp>) {
+        let session = self.session_mut(index);
+        let hold_until = hold_until.unwrap_or(now);
+        session.poll = Some(Poll { id, hold_until, due: false });
+        session.contact = now;
+        self.arm(index);
+    }
+
+    /// Sets the session's deadline, unless an earlier one is set already.
+    pub(super) fn arm(&mut self, index: SessionIx) {
+        let timeout = self.settings.session_timeout;
+        let session = &mut self.sessions[index.0 as usize];
+        let at = match session.poll {
+            Some(poll) => poll.hold_until,
+            None => session.contact.after(timeout),
+        };
+        if session.timer.is_none_or(|set| at < set) {
+            if let Some(old) = session.timer {
+                self.timers.remove(&(old, Timer::Session(index)));
+            }
+            session.timer = Some(at);
+            self.timers.insert((at, Timer::Session(index)));
+        }
+    }
+}
+
+fn canonical(mut capabilities: Vec<crate::PropertySet>) -> Vec<crate::PropertySet> {
+    capabilities.sort();
+    capabilities.dedup();
+    capabilities
+}

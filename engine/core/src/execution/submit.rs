@@ -1,0 +1,84 @@
+//! A client asks for an action: it joins a job that runs the same, or gets a new one.
+
+use super::{Book, job::JobState};
+use crate::{Effect, Fact, JobCreated, JobId, Outcome, Rejection, Reply, Step, Submit, Timestamp, queue::JobIx};
+
+impl Book {
+    pub(super) fn submit(&mut self, now: Timestamp, submit: Submit, step: &mut Step) -> Result<(), Rejection> {
+        self.refuse_taken(&submit)?;
+        if let Some(index) = self.joinable(now, &submit) {
+            let job = self.job(index);
+            let more_urgent = job.state == JobState::Queued && submit.rank < job.rank;
+            let fact = Fact::OperationAdded {
+                operation: submit.operation,
+                job: job.id,
+                rank: more_urgent.then_some(submit.rank),
+            };
+            step.reply = Reply::Submitted { job: job.id, merged: true };
+            self.emit(fact, step);
+            return Ok(());
+        }
+        let index = self.create(now, submit, step);
+        self.serve_waiting(now, index, step);
+        Ok(())
+    }
+
+    /// The action cache had it: the job is over before it began, and its operation can be asked for later.
+    pub(super) fn submit_cached(&mut self, now: Timestamp, submit: Submit, step: &mut Step) -> Result<(), Rejection> {
+        self.refuse_taken(&submit)?;
+        let index = self.create(now, submit, step);
+        self.complete(now, index, Outcome::Cached, step);
+        Ok(())
+    }
+
+    fn refuse_taken(&self, submit: &Submit) -> Result<(), Rejection> {
+        let taken =
+            self.operations.contains_key(&submit.operation) || self.job_index.contains_key(&JobId(submit.operation.0));
+        if taken { Err(Rejection::IdTaken(submit.operation.0)) } else { Ok(()) }
+    }
+
+    fn joinable(&self, now: Timestamp, submit: &Submit) -> Option<JobIx> {
+        if submit.do_not_cache {
+            return None;
+        }
+        let index = self.mergeable(&submit.instance, &submit.action)?;
+        match self.job(index).state {
+            JobState::Queued | JobState::Leased(_) => Some(index),
+            JobState::Completed { at, .. } => {
+                let missed = submit.lookup_began <= at && now.since(at) <= self.settings.recent_results;
+                (missed && !submit.skip_cache_lookup).then_some(index)
+            }
+        }
+    }
+
+    fn create(&mut self, now: Timestamp, submit: Submit, step: &mut Step) -> JobIx {
+        let job = JobId(submit.operation.0);
+        self.emit(
+            Fact::JobCreated(Box::new(JobCreated {
+                job,
+                instance: submit.instance,
+                action: submit.action,
+                do_not_cache: submit.do_not_cache,
+                requirements: submit.requirements,
+                label: submit.label,
+                lane: submit.lane,
+                weight: submit.weight.max(1),
+                rank: submit.rank,
+                age: self.ages + 1,
+                queued_at: now,
+                queue_timeout: submit.queue_timeout,
+                execution_timeout: submit.execution_timeout,
+            })),
+            step,
+        );
+        step.reply = Reply::Submitted { job, merged: false };
+        self.job_ix(job).expect("the job was just created")
+    }
+
+    /// Ends a job and tells who watches it.
+    pub(super) fn complete(&mut self, now: Timestamp, index: JobIx, outcome: Outcome, step: &mut Step) {
+        let job = self.job(index).id;
+        self.emit(Fact::JobCompleted { job, at: now, outcome }, step);
+        step.effects.push(Effect::JobChanged { job });
+    }
+}

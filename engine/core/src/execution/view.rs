@@ -1,0 +1,238 @@
+//! What others may see: jobs, operations and sessions as plain values.
+
+use std::sync::Arc;
+
+use super::{Book, job::JobState};
+use crate::{
+    BotStatus, Digest, InstanceName, JobId, LaneKey, LeaseId, OperationId, OperationRow, Outcome, PropertySet,
+    SessionId, Stage, Timestamp, queue::JobIx,
+};
+
+/// An operation and the job that it names.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OperationView {
+    /// The handle.
+    pub operation: OperationId,
+    /// Its job.
+    pub job: JobId,
+    /// Instance name of the request.
+    pub instance: InstanceName,
+    /// Digest of the Action.
+    pub action: Digest,
+    /// What a client of this handle sees.
+    pub stage: Stage,
+    /// When the job was accepted.
+    pub queued_at: Timestamp,
+}
+
+/// A job as an operator sees it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct JobView {
+    /// The job's id.
+    pub job: JobId,
+    /// Instance name of the request.
+    pub instance: InstanceName,
+    /// Digest of the Action.
+    pub action: Digest,
+    /// What a bot must offer.
+    pub requirements: PropertySet,
+    /// The policy's word for this kind of job.
+    pub label: Arc<str>,
+    /// Lane within the instance.
+    pub lane: LaneKey,
+    /// Order within the lane.
+    pub rank: i64,
+    /// When it was accepted.
+    pub queued_at: Timestamp,
+    /// How many attempts failed and counted.
+    pub attempts_used: u32,
+    /// How it stands.
+    pub stage: Stage,
+    /// Its live lease.
+    pub lease: Option<LeaseView>,
+    /// The handles, oldest first.
+    pub operations: Vec<OperationRow>,
+}
+
+/// A live lease as an operator sees it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LeaseView {
+    /// Job and attempt.
+    pub lease: LeaseId,
+    /// Which session has it.
+    pub session: SessionId,
+    /// The bot's own id.
+    pub bot_id: Arc<str>,
+    /// When it was offered.
+    pub offered_at: Timestamp,
+    /// When the bot was first heard to work on it.
+    pub started_at: Option<Timestamp>,
+}
+
+/// A bot's session as an operator sees it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SessionView {
+    /// The session's id.
+    pub session: SessionId,
+    /// Instance that the bot serves.
+    pub instance: InstanceName,
+    /// The bot's own id.
+    pub bot_id: Arc<str>,
+    /// Its health.
+    pub status: BotStatus,
+    /// What it can serve.
+    pub capabilities: Vec<PropertySet>,
+    /// How many leases it works on at a time.
+    pub slots: u32,
+    /// Its live leases.
+    pub leases: Vec<LeaseId>,
+    /// Leases that it may still be working on though they are over.
+    pub ghosts: Vec<LeaseId>,
+    /// Whether it asks for work right now.
+    pub asking: bool,
+    /// Whether an operator drained it.
+    pub drained: bool,
+    /// When the session began.
+    pub opened_at: Timestamp,
+    /// When it was last heard of, if no call is held now.
+    pub contact: Timestamp,
+}
+
+/// Counts for metrics.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counts {
+    /// Jobs that wait.
+    pub queued: usize,
+    /// Jobs that are with a bot.
+    pub executing: usize,
+    /// Finished jobs that are still remembered.
+    pub recent: usize,
+    /// Open sessions.
+    pub sessions: usize,
+    /// Requirement classes.
+    pub requirement_classes: usize,
+    /// Capability classes.
+    pub capability_classes: usize,
+    /// Lanes.
+    pub lanes: usize,
+}
+
+impl Book {
+    /// The operation, if core still knows it; else it may be in the store.
+    pub fn operation(&self, operation: OperationId) -> Option<OperationView> {
+        let job = self.job(*self.operations.get(&operation)?);
+        let row = job.operations().find(|row| row.operation == operation)?;
+        Some(OperationView {
+            operation,
+            job: job.id,
+            instance: job.instance.clone(),
+            action: job.action,
+            stage: stage(job.state, row.cancelled.is_some()),
+            queued_at: job.queued_at,
+        })
+    }
+
+    /// The handles of a job, oldest first; empty if the job is not known.
+    pub fn operations_of(&self, job: JobId) -> Vec<OperationId> {
+        let index = self.job_ix(job);
+        index.map(|index| self.job(index).operations().map(|row| row.operation).collect()).unwrap_or_default()
+    }
+
+    /// The job, if core still knows it.
+    pub fn job_view(&self, job: JobId) -> Option<JobView> {
+        self.job_ix(job).map(|index| self.view_of(index))
+    }
+
+    /// Jobs that are not over, in no particular order, at most `limit`.
+    pub fn jobs(&self, limit: usize) -> Vec<JobView> {
+        let live = self.jobs.iter().filter(|(_, job)| !matches!(job.state, JobState::Completed { .. }));
+        live.take(limit).map(|(index, _)| self.view_of(JobIx(index as u32))).collect()
+    }
+
+    /// A session.
+    pub fn session_view(&self, session: SessionId) -> Option<SessionView> {
+        self.session_index.get(&session).map(|index| self.session_view_of(index.0 as usize))
+    }
+
+    /// All sessions, in no particular order.
+    pub fn sessions(&self) -> Vec<SessionView> {
+        self.sessions.iter().map(|(index, _)| self.session_view_of(index)).collect()
+    }
+
+    /// Counts for metrics. Costs nothing that grows.
+    pub fn counts(&self) -> Counts {
+        let executing = self.sessions.iter().map(|(_, session)| session.jobs.len()).sum();
+        let (requirement_classes, capability_classes, lanes) = self.queue.sizes();
+        Counts {
+            queued: self.jobs.len() - executing - self.finished.len(),
+            executing,
+            recent: self.finished.len(),
+            sessions: self.sessions.len(),
+            requirement_classes,
+            capability_classes,
+            lanes,
+        }
+    }
+
+    fn session_view_of(&self, index: usize) -> SessionView {
+        let session = &self.sessions[index];
+        let leases = session.jobs.iter().map(|job| self.job(*job));
+        SessionView {
+            session: session.id,
+            instance: session.instance.clone(),
+            bot_id: session.bot_id.clone(),
+            status: session.status,
+            capabilities: self.queue.offered(session.class).to_vec(),
+            slots: session.slots,
+            leases: leases.map(|job| LeaseId { job: job.id, attempt: job.offers }).collect(),
+            ghosts: session.ghosts.clone(),
+            asking: session.ticket.is_some(),
+            drained: self.drains.contains(&(session.instance.clone(), session.bot_id.clone())),
+            opened_at: session.opened_at,
+            contact: session.contact,
+        }
+    }
+
+    fn view_of(&self, index: JobIx) -> JobView {
+        let job = self.job(index);
+        let (requirements, label) = self.queue.requirements(job.class);
+        let lease = match job.state {
+            JobState::Leased(lease) => {
+                let session = self.session(lease.session);
+                Some(LeaseView {
+                    lease: LeaseId { job: job.id, attempt: job.offers },
+                    session: session.id,
+                    bot_id: session.bot_id.clone(),
+                    offered_at: lease.offered_at,
+                    started_at: lease.started_at,
+                })
+            }
+            JobState::Queued | JobState::Completed { .. } => None,
+        };
+        JobView {
+            job: job.id,
+            instance: job.instance.clone(),
+            action: job.action,
+            requirements: requirements.clone(),
+            label: label.clone(),
+            lane: self.queue.lane(job.lane).0.clone(),
+            rank: job.rank,
+            queued_at: job.queued_at,
+            attempts_used: job.attempts_used,
+            stage: stage(job.state, false),
+            lease,
+            operations: job.operations().copied().collect(),
+        }
+    }
+}
+
+fn stage(state: JobState, cancelled: bool) -> Stage {
+    if cancelled {
+        return Stage::Completed(Outcome::Cancelled);
+    }
+    match state {
+        JobState::Queued => Stage::Queued,
+        JobState::Leased(_) => Stage::Executing,
+        JobState::Completed { outcome, .. } => Stage::Completed(outcome),
+    }
+}

@@ -1,0 +1,203 @@
+//! Facts: the typed changes of durable state. They are stored, and state changes by applying them only.
+
+use std::{sync::Arc, time::Duration};
+
+use crate::{BotStatus, Digest, InstanceName, JobId, LaneKey, LeaseId, OperationId, PropertySet, SessionId, Timestamp};
+
+/// One change. Bodies (the action's bytes, the result's) are named by the job's id and never copied here.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Fact {
+    /// A job and its first handle.
+    JobCreated(Box<JobCreated>),
+    /// A further handle on a job.
+    OperationAdded {
+        /// The new handle.
+        operation: OperationId,
+        /// The job that it names.
+        job: JobId,
+        /// The more urgent rank that the job takes over from it.
+        rank: Option<i64>,
+    },
+    /// A handle was given up; others of the job remain.
+    OperationCancelled {
+        /// Which handle.
+        operation: OperationId,
+        /// Its job.
+        job: JobId,
+        /// When.
+        at: Timestamp,
+    },
+    /// A finished handle was forgotten.
+    OperationDeleted {
+        /// Which handle.
+        operation: OperationId,
+        /// Its job.
+        job: JobId,
+    },
+    /// A bot that asked for work is given a job.
+    LeaseOffered {
+        /// Job and number of the offer.
+        lease: LeaseId,
+        /// The bot's session.
+        session: SessionId,
+        /// When.
+        at: Timestamp,
+    },
+    /// The bot was heard to work on it.
+    LeaseStarted {
+        /// Which lease.
+        lease: LeaseId,
+        /// When.
+        at: Timestamp,
+    },
+    /// The offer did not reach the bot: the job waits again, and this was no attempt.
+    LeaseWithdrawn {
+        /// Which lease.
+        lease: LeaseId,
+    },
+    /// The attempt failed in a way that is tried again: the job waits again at its old place.
+    AttemptLost {
+        /// Which lease.
+        lease: LeaseId,
+        /// `google.rpc.Code` of the failure.
+        code: i32,
+        /// When.
+        at: Timestamp,
+    },
+    /// The job is over.
+    JobCompleted {
+        /// Which job.
+        job: JobId,
+        /// When.
+        at: Timestamp,
+        /// How.
+        outcome: Outcome,
+    },
+    /// A bot's session began.
+    SessionOpened(Box<SessionOpened>),
+    /// A bot's health or abilities changed.
+    SessionChanged(Box<SessionChanged>),
+    /// A bot's session is over; its leases were dealt with by facts of their own before this one.
+    SessionClosed {
+        /// Which session.
+        session: SessionId,
+        /// When.
+        at: Timestamp,
+        /// Why.
+        reason: SessionEnd,
+    },
+    /// An operator drained a bot, or ended the drain.
+    DrainSet {
+        /// Instance of the bot.
+        instance: InstanceName,
+        /// The bot's own id.
+        bot_id: Arc<str>,
+        /// Whether it is drained now.
+        on: bool,
+    },
+}
+
+/// A new job.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct JobCreated {
+    /// Its id: that of its first operation.
+    pub job: JobId,
+    /// Instance name of the request.
+    pub instance: InstanceName,
+    /// Digest of the Action.
+    pub action: Digest,
+    /// Never merged with another.
+    pub do_not_cache: bool,
+    /// What a bot must offer.
+    pub requirements: PropertySet,
+    /// The policy's word for this kind of job.
+    pub label: Arc<str>,
+    /// Lane within the instance.
+    pub lane: LaneKey,
+    /// Weight of the lane.
+    pub weight: u32,
+    /// Order within the lane.
+    pub rank: i64,
+    /// Order between jobs of equal rank: older jobs have smaller numbers.
+    pub age: u64,
+    /// When it was accepted.
+    pub queued_at: Timestamp,
+    /// How long it may wait.
+    pub queue_timeout: Option<Duration>,
+    /// How long an attempt may take.
+    pub execution_timeout: Option<Duration>,
+}
+
+/// How a job ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Outcome {
+    /// Its bot reported. The result is stored under the job's id.
+    Reported {
+        /// `Lease.status.code`.
+        code: i32,
+        /// Whether the result may serve later requests for the same action.
+        cacheable: bool,
+    },
+    /// The result was in the action cache. It is stored under the job's id too.
+    Cached,
+    /// Its last handle was cancelled.
+    Cancelled,
+    /// No bot took it within its queue timeout.
+    QueueTimeout,
+    /// An attempt took longer than its execution timeout.
+    ExecutionTimeout,
+    /// Every attempt failed; the code is that of the last one.
+    AttemptsExhausted {
+        /// `google.rpc.Code` of the last failure.
+        code: i32,
+    },
+}
+
+/// A new session.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SessionOpened {
+    /// Its id.
+    pub session: SessionId,
+    /// Instance that the bot serves.
+    pub instance: InstanceName,
+    /// The bot's own id.
+    pub bot_id: Arc<str>,
+    /// Who the bot authenticated as.
+    pub identity: Arc<str>,
+    /// What it can serve.
+    pub capabilities: Vec<PropertySet>,
+    /// How many leases it works on at a time.
+    pub slots: u32,
+    /// Whether its updates are held while it is full.
+    pub hold_when_full: bool,
+    /// Its health.
+    pub status: BotStatus,
+    /// When.
+    pub at: Timestamp,
+}
+
+/// A session's new state.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SessionChanged {
+    /// Which session.
+    pub session: SessionId,
+    /// What it can serve now.
+    pub capabilities: Vec<PropertySet>,
+    /// How many leases it works on at a time.
+    pub slots: u32,
+    /// Whether its updates are held while it is full.
+    pub hold_when_full: bool,
+    /// Its health.
+    pub status: BotStatus,
+}
+
+/// Why a session ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum SessionEnd {
+    /// Nothing was heard of the bot for the session timeout.
+    Expired,
+    /// The same bot opened a new one.
+    Replaced,
+    /// The bot said that it terminates and holds nothing any more.
+    Terminated,
+}

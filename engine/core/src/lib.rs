@@ -1,0 +1,27 @@
+//! berth-core: every rule of scheduling, as a pure state machine.
+//!
+//! Events go in with their time; facts, effects and a reply come out. No async, no I/O, no clock, no
+//! randomness: the same events give the same facts, to the last bit. Storing facts, telling time and talking
+//! to the world is `berth-runtime`'s part. Start reading at [`Book`].
+
+mod digest;
+mod event;
+mod execution;
+mod fact;
+mod id;
+mod property;
+mod queue;
+mod row;
+mod time;
+
+pub use digest::{Digest, DigestError};
+pub use event::{
+    Answer, BotStatus, Effect, Event, LeaseReport, OpenSession, Rejection, Reply, ReportedState, Stage, Step, Submit,
+    UpdateSession, WorkerChange,
+};
+pub use execution::{Book, Counts, JobView, LeaseView, OperationView, SLOTS_MAX, SessionView, Settings, Waiting, Why};
+pub use fact::{Fact, JobCreated, Outcome, SessionChanged, SessionEnd, SessionOpened};
+pub use id::{IdError, InstanceName, JobId, LaneKey, LeaseId, OperationId, PollId, SessionId};
+pub use property::{Property, PropertySet};
+pub use row::{DrainRow, JobRow, JobRowState, LeaseRow, OperationRow, Rows, SessionRow};
+pub use time::Timestamp;

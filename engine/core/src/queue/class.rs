@@ -1,0 +1,189 @@
+//! Match classes: equal requirements and equal offers are one class each; a verdict is reached once a pair.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
+
+use indexmap::IndexMap;
+use rustc_hash::{FxBuildHasher, FxHashMap};
+
+use super::{CapabilityIx, JobIx, LaneIx, Place, Queue, RequirementIx, SessionIx, bits::BitSet};
+use crate::{InstanceName, PropertySet};
+
+/// How many requirement classes without jobs are remembered.
+const RETIRED_MAX: usize = 16_384;
+
+/// What makes two jobs equal for matching.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(super) struct RequirementKey {
+    pub(super) instance: InstanceName,
+    pub(super) requirements: PropertySet,
+    pub(super) label: Arc<str>,
+}
+
+/// What makes two bots equal for matching.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(super) struct CapabilityKey {
+    pub(super) instance: InstanceName,
+    pub(super) capabilities: Vec<PropertySet>,
+}
+
+/// Jobs that need the same.
+#[derive(Debug)]
+pub(super) struct RequirementClass {
+    pub(super) key: RequirementKey,
+    /// Non-empty lanes only.
+    lanes: FxHashMap<LaneIx, BTreeMap<Place, JobIx>>,
+    pub(super) queued: u32,
+    /// Jobs of the class that are not over.
+    jobs: u32,
+    /// When the class last lost its last job, as a count of such events.
+    retired: u64,
+}
+
+impl RequirementClass {
+    /// Inserts a job; answers whether it is the lane's new head.
+    pub(super) fn insert(&mut self, lane: LaneIx, place: Place, job: JobIx) -> bool {
+        let line = self.lanes.entry(lane).or_default();
+        let head = line.first_key_value().is_none_or(|(first, _)| place < *first);
+        let before = line.insert(place, job);
+        assert!(before.is_none(), "ages are unique, so no two jobs share a place");
+        head
+    }
+
+    pub(super) fn remove(&mut self, lane: LaneIx, place: Place) {
+        let line = self.lanes.get_mut(&lane).expect("a queued job stands in its lane");
+        line.remove(&place).expect("a queued job stands at its place");
+        if line.is_empty() {
+            self.lanes.remove(&lane);
+        }
+    }
+
+    pub(super) fn head(&self, lane: LaneIx) -> Option<(Place, JobIx)> {
+        self.lanes.get(&lane)?.first_key_value().map(|(place, job)| (*place, *job))
+    }
+
+    pub(super) fn lanes(&self) -> impl Iterator<Item = LaneIx> + '_ {
+        self.lanes.keys().copied()
+    }
+
+    pub(super) fn ahead(&self, lane: LaneIx, place: Place) -> usize {
+        self.lanes.get(&lane).map_or(0, |line| line.range(..place).count())
+    }
+}
+
+/// Bots that offer the same.
+#[derive(Debug)]
+pub(super) struct CapabilityClass {
+    pub(super) key: CapabilityKey,
+    sessions: u32,
+    /// The memo of verdicts: requirement classes that this class serves.
+    pub(super) serves: BitSet,
+    /// For each lane, the heads that may be served, best first. A lower bound: see `heads`.
+    pub(super) heads: IndexMap<LaneIx, BTreeSet<(Place, RequirementIx)>, FxBuildHasher>,
+    /// How far the journal was read; `None`: the heads must be collected anew.
+    pub(super) cursor: Option<u64>,
+    /// Sessions that ask for work now, longest waiting first.
+    pub(super) waiting: BTreeMap<u64, SessionIx>,
+}
+
+fn serves(offer: &CapabilityKey, need: &RequirementKey) -> bool {
+    offer.instance == need.instance && offer.capabilities.iter().any(|set| set.contains_all(&need.requirements))
+}
+
+impl Queue {
+    /// Finds or makes the class for one more job.
+    pub(crate) fn enter_requirements(
+        &mut self,
+        instance: &InstanceName,
+        requirements: &PropertySet,
+        label: &Arc<str>,
+    ) -> RequirementIx {
+        let key =
+            RequirementKey { instance: instance.clone(), requirements: requirements.clone(), label: label.clone() };
+        if let Some(index) = self.requirement_index.get(&key) {
+            self.requirements[index.0 as usize].jobs += 1;
+            return *index;
+        }
+        let class = RequirementClass { key: key.clone(), lanes: FxHashMap::default(), queued: 0, jobs: 1, retired: 0 };
+        let index = RequirementIx(u32::try_from(self.requirements.insert(class)).expect("fewer than 2^32 classes"));
+        for (_, offer) in &mut self.capabilities {
+            let verdict = serves(&offer.key, &key);
+            offer.serves.set(index.0, verdict);
+        }
+        self.requirement_index.insert(key, index);
+        index
+    }
+
+    /// A job of the class is over. A class without jobs is kept for a while, then forgotten.
+    pub(crate) fn leave_requirements(&mut self, index: RequirementIx) {
+        let class = &mut self.requirements[index.0 as usize];
+        class.jobs -= 1;
+        if class.jobs > 0 {
+            return;
+        }
+        self.retirements += 1;
+        class.retired = self.retirements;
+        self.retired.push_back((index, self.retirements));
+        while self.retired.len() > RETIRED_MAX {
+            let (oldest, when) = self.retired.pop_front().expect("the line was longer than its limit");
+            let still = self.requirements.get(oldest.0 as usize).is_some_and(|c| c.jobs == 0 && c.retired == when);
+            if still {
+                let class = self.requirements.remove(oldest.0 as usize);
+                self.requirement_index.remove(&class.key);
+                for (_, offer) in &mut self.capabilities {
+                    offer.serves.set(oldest.0, false);
+                }
+            }
+        }
+    }
+
+    /// Finds or makes the class for one more session.
+    pub(crate) fn enter_capabilities(&mut self, instance: &InstanceName, capabilities: &[PropertySet]) -> CapabilityIx {
+        let mut sets = capabilities.to_vec();
+        sets.sort();
+        sets.dedup();
+        let key = CapabilityKey { instance: instance.clone(), capabilities: sets };
+        if let Some(index) = self.capability_index.get(&key) {
+            self.capabilities[index.0 as usize].sessions += 1;
+            return *index;
+        }
+        let mut verdicts = BitSet::default();
+        for (index, need) in &self.requirements {
+            verdicts.set(u32::try_from(index).expect("fewer than 2^32 classes"), serves(&key, &need.key));
+        }
+        let class = CapabilityClass {
+            key: key.clone(),
+            sessions: 1,
+            serves: verdicts,
+            heads: IndexMap::default(),
+            cursor: None,
+            waiting: BTreeMap::new(),
+        };
+        let index = CapabilityIx(u32::try_from(self.capabilities.insert(class)).expect("fewer than 2^32 classes"));
+        self.capability_index.insert(key, index);
+        index
+    }
+
+    /// A session of the class is over; it waits no more.
+    pub(crate) fn leave_capabilities(&mut self, index: CapabilityIx) {
+        let class = &mut self.capabilities[index.0 as usize];
+        class.sessions -= 1;
+        if class.sessions == 0 {
+            let class = self.capabilities.remove(index.0 as usize);
+            assert!(class.waiting.is_empty(), "a session that ended waits for nothing");
+            self.capability_index.remove(&class.key);
+        }
+    }
+
+    /// What the bots of a class offer.
+    pub(crate) fn offered(&self, class: CapabilityIx) -> &[PropertySet] {
+        &self.capabilities[class.0 as usize].key.capabilities
+    }
+
+    /// Whether bots of the one class may take jobs of the other.
+    pub(crate) fn serves(&self, offer: CapabilityIx, need: RequirementIx) -> bool {
+        self.capabilities[offer.0 as usize].serves.has(need.0)
+    }
+}

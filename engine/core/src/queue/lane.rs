@@ -1,0 +1,52 @@
+//! Lanes: who shares fairly with whom. Counted over the whole partition, whatever the requirement class.
+
+use std::cmp::Ordering;
+
+use super::{LaneIx, Queue};
+use crate::{InstanceName, LaneKey};
+
+/// One lane of an instance.
+#[derive(Debug)]
+pub(super) struct Lane {
+    pub(super) instance: InstanceName,
+    pub(super) key: LaneKey,
+    pub(super) weight: u32,
+    pub(super) queued: u32,
+    pub(super) running: u32,
+    /// Jobs that name the lane, waiting or running: it is forgotten with the last.
+    pub(super) jobs: u32,
+}
+
+impl Lane {
+    /// Which lane is served first: the one with the least (running + 1) / weight.
+    pub(super) fn share_cmp(&self, other: &Lane) -> Ordering {
+        let mine = (u64::from(self.running) + 1) * u64::from(other.weight);
+        let theirs = (u64::from(other.running) + 1) * u64::from(self.weight);
+        mine.cmp(&theirs)
+    }
+}
+
+impl Queue {
+    /// Finds or makes a lane for one more job. The newest weight holds for the lane.
+    pub(crate) fn enter_lane(&mut self, instance: &InstanceName, key: &LaneKey, weight: u32) -> LaneIx {
+        let lanes = &mut self.lanes;
+        let index = *self.lane_index.entry((instance.clone(), key.clone())).or_insert_with(|| {
+            let lane = Lane { instance: instance.clone(), key: key.clone(), weight, queued: 0, running: 0, jobs: 0 };
+            LaneIx(u32::try_from(lanes.insert(lane)).expect("fewer than 2^32 lanes"))
+        });
+        let lane = &mut lanes[index.0 as usize];
+        lane.jobs += 1;
+        lane.weight = weight.max(1);
+        index
+    }
+
+    /// A job of the lane is over.
+    pub(crate) fn leave_lane(&mut self, index: LaneIx) {
+        let lane = &mut self.lanes[index.0 as usize];
+        lane.jobs -= 1;
+        if lane.jobs == 0 {
+            let lane = self.lanes.remove(index.0 as usize);
+            self.lane_index.remove(&(lane.instance, lane.key));
+        }
+    }
+}

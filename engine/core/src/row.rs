@@ -1,0 +1,139 @@
+//! After-image rows: what recovery reads. The runtime encodes them; core only says what is in them.
+
+use std::{sync::Arc, time::Duration};
+
+use crate::{
+    BotStatus, Digest, InstanceName, JobId, LaneKey, LeaseId, OperationId, Outcome, PropertySet, SessionId, Timestamp,
+};
+
+/// A job with its handles.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct JobRow {
+    /// The job's id.
+    pub job: JobId,
+    /// Instance name of the request.
+    pub instance: InstanceName,
+    /// Digest of the Action.
+    pub action: Digest,
+    /// Never merged with another.
+    pub do_not_cache: bool,
+    /// What a bot must offer.
+    pub requirements: PropertySet,
+    /// The policy's word for this kind of job.
+    pub label: Arc<str>,
+    /// Lane within the instance.
+    pub lane: LaneKey,
+    /// Weight of the lane.
+    pub weight: u32,
+    /// Order within the lane.
+    pub rank: i64,
+    /// Order between jobs of equal rank.
+    pub age: u64,
+    /// When it was accepted.
+    pub queued_at: Timestamp,
+    /// How long it may wait.
+    pub queue_timeout: Option<Duration>,
+    /// How long an attempt may take.
+    pub execution_timeout: Option<Duration>,
+    /// How many offers were made: the attempt number of the newest lease.
+    pub offers: u32,
+    /// How many attempts failed and counted.
+    pub attempts_used: u32,
+    /// The handles, oldest first.
+    pub operations: Vec<OperationRow>,
+    /// How it stands. The lease has a row of its own.
+    pub state: JobRowState,
+}
+
+/// A handle within its job's row.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct OperationRow {
+    /// The handle.
+    pub operation: OperationId,
+    /// When it was given up, if it was.
+    pub cancelled: Option<Timestamp>,
+}
+
+/// How a job stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum JobRowState {
+    /// Waits for a bot.
+    Queued,
+    /// A bot has it: see its lease row.
+    Leased,
+    /// It is over.
+    Completed {
+        /// When.
+        at: Timestamp,
+        /// How.
+        outcome: Outcome,
+    },
+}
+
+/// A live lease.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LeaseRow {
+    /// Job and attempt.
+    pub lease: LeaseId,
+    /// Which session has it.
+    pub session: SessionId,
+    /// When it was offered.
+    pub offered_at: Timestamp,
+    /// When the bot was first heard to work on it.
+    pub started_at: Option<Timestamp>,
+}
+
+/// A bot's session.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SessionRow {
+    /// The session's id.
+    pub session: SessionId,
+    /// Instance that the bot serves.
+    pub instance: InstanceName,
+    /// The bot's own id.
+    pub bot_id: Arc<str>,
+    /// Who the bot authenticated as.
+    pub identity: Arc<str>,
+    /// What it can serve.
+    pub capabilities: Vec<PropertySet>,
+    /// How many leases it works on at a time.
+    pub slots: u32,
+    /// Whether its updates are held while it is full.
+    pub hold_when_full: bool,
+    /// Its health.
+    pub status: BotStatus,
+    /// When it began.
+    pub opened_at: Timestamp,
+}
+
+/// A bot that an operator has drained.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct DrainRow {
+    /// Instance of the bot.
+    pub instance: InstanceName,
+    /// The bot's own id.
+    pub bot_id: Arc<str>,
+}
+
+/// Everything that recovery needs: incomplete work, open sessions, drains.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Rows {
+    /// Jobs that are not completed.
+    pub jobs: Vec<JobRow>,
+    /// Their live leases.
+    pub leases: Vec<LeaseRow>,
+    /// Open sessions.
+    pub sessions: Vec<SessionRow>,
+    /// Drained bots.
+    pub drains: Vec<DrainRow>,
+}
+
+impl Rows {
+    /// Puts every kind in the order of its ids, so that two sets can be compared.
+    pub fn sort(&mut self) {
+        self.jobs.sort_by_key(|row| row.job);
+        self.leases.sort_by_key(|row| row.lease);
+        self.sessions.sort_by_key(|row| row.session);
+        self.drains.sort();
+    }
+}

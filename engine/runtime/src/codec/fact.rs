@@ -1,0 +1,168 @@
+//! Records of the event feed: one fact each, with its time.
+
+use berth_core::{
+    Fact, InstanceName, JobCreated, JobId, LaneKey, LeaseId, SessionChanged, SessionEnd, SessionOpened, Timestamp,
+};
+use berth_proto::store::{self as pb, feed_record::Fact as Kind};
+use prost::Message;
+
+use super::{
+    CodecError, digest, id, instance, job_id, millis, operation_id, outcome, properties, read_digest, read_id,
+    read_millis, read_outcome, read_properties,
+    row::{append, read_status, status},
+    session_id,
+};
+
+/// Appends a feed record.
+pub fn encode_feed(at: Timestamp, fact: &Fact, out: &mut Vec<u8>) {
+    let kind = match fact {
+        Fact::JobCreated(created) => Kind::JobCreated(pb::JobCreated {
+            job: id(created.job.0),
+            instance: created.instance.to_string(),
+            action: Some(digest(&created.action)),
+            do_not_cache: created.do_not_cache,
+            requirements: Some(properties(&created.requirements)),
+            label: created.label.to_string(),
+            lane: created.lane.0.to_string(),
+            weight: created.weight,
+            rank: created.rank,
+            age: created.age,
+            queue_timeout_ms: millis(created.queue_timeout),
+            execution_timeout_ms: millis(created.execution_timeout),
+        }),
+        Fact::OperationAdded { operation, job, rank } => {
+            Kind::OperationAdded(pb::OperationAdded { operation: id(operation.0), job: id(job.0), rank: *rank })
+        }
+        Fact::OperationCancelled { operation, job, .. } => {
+            Kind::OperationCancelled(pb::OperationCancelled { operation: id(operation.0), job: id(job.0) })
+        }
+        Fact::OperationDeleted { operation, job } => {
+            Kind::OperationDeleted(pb::OperationDeleted { operation: id(operation.0), job: id(job.0) })
+        }
+        Fact::LeaseOffered { lease, session, .. } => {
+            Kind::LeaseOffered(pb::LeaseOffered { lease: Some(lease_ref(*lease)), session: id(session.0) })
+        }
+        Fact::LeaseStarted { lease, .. } => Kind::LeaseStarted(lease_ref(*lease)),
+        Fact::LeaseWithdrawn { lease } => Kind::LeaseWithdrawn(lease_ref(*lease)),
+        Fact::AttemptLost { lease, code, .. } => {
+            Kind::AttemptLost(pb::AttemptLost { lease: Some(lease_ref(*lease)), code: *code })
+        }
+        Fact::JobCompleted { job, outcome: how, .. } => {
+            Kind::JobCompleted(pb::JobCompleted { job: id(job.0), outcome: Some(outcome(*how)) })
+        }
+        Fact::SessionOpened(opened) => Kind::SessionOpened(pb::Session {
+            session: id(opened.session.0),
+            instance: opened.instance.to_string(),
+            bot_id: opened.bot_id.to_string(),
+            identity: opened.identity.to_string(),
+            capabilities: opened.capabilities.iter().map(properties).collect(),
+            slots: opened.slots,
+            hold_when_full: opened.hold_when_full,
+            status: status(opened.status),
+            opened_at: opened.at.0,
+        }),
+        Fact::SessionChanged(changed) => Kind::SessionChanged(pb::Session {
+            session: id(changed.session.0),
+            capabilities: changed.capabilities.iter().map(properties).collect(),
+            slots: changed.slots,
+            hold_when_full: changed.hold_when_full,
+            status: status(changed.status),
+            ..pb::Session::default()
+        }),
+        Fact::SessionClosed { session, reason, .. } => {
+            let reason = match reason {
+                SessionEnd::Expired => pb::SessionEnd::Expired,
+                SessionEnd::Replaced => pb::SessionEnd::Replaced,
+                SessionEnd::Terminated => pb::SessionEnd::Terminated,
+            };
+            Kind::SessionClosed(pb::SessionClosed { session: id(session.0), reason: reason.into() })
+        }
+        Fact::DrainSet { instance, bot_id, on } => {
+            Kind::DrainSet(pb::DrainSet { instance: instance.to_string(), bot_id: bot_id.to_string(), on: *on })
+        }
+    };
+    append(&pb::FeedRecord { at: at.0, fact: Some(kind) }, out);
+}
+
+/// Reads a feed record: when, and what.
+pub fn decode_feed(bytes: &[u8]) -> Result<(Timestamp, Fact), CodecError> {
+    let record = pb::FeedRecord::decode(bytes)?;
+    let at = Timestamp(record.at);
+    let fact = match record.fact.ok_or(CodecError::Field("fact"))? {
+        Kind::JobCreated(created) => Fact::JobCreated(Box::new(JobCreated {
+            job: job_id(created.job)?,
+            instance: instance(created.instance),
+            action: read_digest(created.action, "action")?,
+            do_not_cache: created.do_not_cache,
+            requirements: read_properties(created.requirements.unwrap_or_default()),
+            label: created.label.into(),
+            lane: LaneKey(created.lane.into()),
+            weight: created.weight,
+            rank: created.rank,
+            age: created.age,
+            queued_at: at,
+            queue_timeout: read_millis(created.queue_timeout_ms),
+            execution_timeout: read_millis(created.execution_timeout_ms),
+        })),
+        Kind::OperationAdded(added) => Fact::OperationAdded {
+            operation: operation_id(added.operation)?,
+            job: job_id(added.job)?,
+            rank: added.rank,
+        },
+        Kind::OperationCancelled(cancelled) => {
+            Fact::OperationCancelled { operation: operation_id(cancelled.operation)?, job: job_id(cancelled.job)?, at }
+        }
+        Kind::OperationDeleted(deleted) => {
+            Fact::OperationDeleted { operation: operation_id(deleted.operation)?, job: job_id(deleted.job)? }
+        }
+        Kind::LeaseOffered(offered) => {
+            Fact::LeaseOffered { lease: read_lease(offered.lease)?, session: session_id(offered.session)?, at }
+        }
+        Kind::LeaseStarted(lease) => Fact::LeaseStarted { lease: read_lease(Some(lease))?, at },
+        Kind::LeaseWithdrawn(lease) => Fact::LeaseWithdrawn { lease: read_lease(Some(lease))? },
+        Kind::AttemptLost(lost) => Fact::AttemptLost { lease: read_lease(lost.lease)?, code: lost.code, at },
+        Kind::JobCompleted(completed) => {
+            Fact::JobCompleted { job: job_id(completed.job)?, at, outcome: read_outcome(completed.outcome)? }
+        }
+        Kind::SessionOpened(opened) => Fact::SessionOpened(Box::new(SessionOpened {
+            session: session_id(opened.session)?,
+            instance: instance(opened.instance),
+            bot_id: opened.bot_id.into(),
+            identity: opened.identity.into(),
+            capabilities: opened.capabilities.into_iter().map(read_properties).collect(),
+            slots: opened.slots,
+            hold_when_full: opened.hold_when_full,
+            status: read_status(opened.status)?,
+            at,
+        })),
+        Kind::SessionChanged(changed) => Fact::SessionChanged(Box::new(SessionChanged {
+            session: session_id(changed.session)?,
+            capabilities: changed.capabilities.into_iter().map(read_properties).collect(),
+            slots: changed.slots,
+            hold_when_full: changed.hold_when_full,
+            status: read_status(changed.status)?,
+        })),
+        Kind::SessionClosed(closed) => {
+            let reason = match closed.reason() {
+                pb::SessionEnd::Expired => SessionEnd::Expired,
+                pb::SessionEnd::Replaced => SessionEnd::Replaced,
+                pb::SessionEnd::Terminated => SessionEnd::Terminated,
+                pb::SessionEnd::Unspecified => return Err(CodecError::Field("reason")),
+            };
+            Fact::SessionClosed { session: session_id(closed.session)?, at, reason }
+        }
+        Kind::DrainSet(set) => {
+            Fact::DrainSet { instance: InstanceName(set.instance.into()), bot_id: set.bot_id.into(), on: set.on }
+        }
+    };
+    Ok((at, fact))
+}
+
+fn lease_ref(lease: LeaseId) -> pb::LeaseRef {
+    pb::LeaseRef { job: id(lease.job.0), attempt: lease.attempt }
+}
+
+fn read_lease(lease: Option<pb::LeaseRef>) -> Result<LeaseId, CodecError> {
+    let lease = lease.ok_or(CodecError::Field("lease"))?;
+    Ok(LeaseId { job: JobId(read_id(lease.job, "job")?), attempt: lease.attempt })
+}

@@ -1,0 +1,177 @@
+//! After-image rows.
+
+use berth_core::{
+    BotStatus, DrainRow, InstanceName, JobRow, JobRowState, LaneKey, LeaseId, LeaseRow, OperationRow, SessionRow,
+    Timestamp,
+};
+use berth_proto::store as pb;
+use prost::Message;
+
+use super::{
+    CodecError, digest, id, instance, job_id, millis, operation_id, outcome, properties, read_digest, read_millis,
+    read_outcome, read_properties, session_id, time,
+};
+
+/// Appends a job's row.
+pub fn encode_job(row: &JobRow, out: &mut Vec<u8>) {
+    let (state, at, ended) = match row.state {
+        JobRowState::Queued => (pb::JobState::Queued, 0, None),
+        JobRowState::Leased => (pb::JobState::Leased, 0, None),
+        JobRowState::Completed { at, outcome: how } => (pb::JobState::Completed, at.0, Some(outcome(how))),
+    };
+    let handle =
+        |row: &OperationRow| pb::Handle { operation: id(row.operation.0), cancelled_at: row.cancelled.map(|at| at.0) };
+    let message = pb::Job {
+        job: id(row.job.0),
+        instance: row.instance.to_string(),
+        action: Some(digest(&row.action)),
+        do_not_cache: row.do_not_cache,
+        requirements: Some(properties(&row.requirements)),
+        label: row.label.to_string(),
+        lane: row.lane.0.to_string(),
+        weight: row.weight,
+        rank: row.rank,
+        age: row.age,
+        queued_at: row.queued_at.0,
+        queue_timeout_ms: millis(row.queue_timeout),
+        execution_timeout_ms: millis(row.execution_timeout),
+        offers: row.offers,
+        attempts_used: row.attempts_used,
+        operations: row.operations.iter().map(handle).collect(),
+        state: state.into(),
+        completed_at: at,
+        outcome: ended,
+    };
+    append(&message, out);
+}
+
+/// Reads a job's row.
+pub fn decode_job(bytes: &[u8]) -> Result<JobRow, CodecError> {
+    let row = pb::Job::decode(bytes)?;
+    let state = match row.state() {
+        pb::JobState::Queued => JobRowState::Queued,
+        pb::JobState::Leased => JobRowState::Leased,
+        pb::JobState::Completed => {
+            JobRowState::Completed { at: Timestamp(row.completed_at), outcome: read_outcome(row.outcome)? }
+        }
+        pb::JobState::Unspecified => return Err(CodecError::Field("state")),
+    };
+    let handle = |handle: pb::Handle| -> Result<OperationRow, CodecError> {
+        Ok(OperationRow { operation: operation_id(handle.operation)?, cancelled: handle.cancelled_at.map(time) })
+    };
+    let operations = row.operations.into_iter().map(handle).collect::<Result<Vec<_>, _>>()?;
+    if operations.is_empty() {
+        return Err(CodecError::Field("operations"));
+    }
+    Ok(JobRow {
+        job: job_id(row.job)?,
+        instance: instance(row.instance),
+        action: read_digest(row.action, "action")?,
+        do_not_cache: row.do_not_cache,
+        requirements: read_properties(row.requirements.unwrap_or_default()),
+        label: row.label.into(),
+        lane: LaneKey(row.lane.into()),
+        weight: row.weight,
+        rank: row.rank,
+        age: row.age,
+        queued_at: Timestamp(row.queued_at),
+        queue_timeout: read_millis(row.queue_timeout_ms),
+        execution_timeout: read_millis(row.execution_timeout_ms),
+        offers: row.offers,
+        attempts_used: row.attempts_used,
+        operations,
+        state,
+    })
+}
+
+/// Appends a lease's row.
+pub fn encode_lease(row: &LeaseRow, out: &mut Vec<u8>) {
+    let message = pb::Lease {
+        job: id(row.lease.job.0),
+        attempt: row.lease.attempt,
+        session: id(row.session.0),
+        offered_at: row.offered_at.0,
+        started_at: row.started_at.map(|at| at.0),
+    };
+    append(&message, out);
+}
+
+/// Reads a lease's row.
+pub fn decode_lease(bytes: &[u8]) -> Result<LeaseRow, CodecError> {
+    let row = pb::Lease::decode(bytes)?;
+    Ok(LeaseRow {
+        lease: LeaseId { job: job_id(row.job)?, attempt: row.attempt },
+        session: session_id(row.session)?,
+        offered_at: Timestamp(row.offered_at),
+        started_at: row.started_at.map(time),
+    })
+}
+
+/// Appends a session's row.
+pub fn encode_session(row: &SessionRow, out: &mut Vec<u8>) {
+    let message = pb::Session {
+        session: id(row.session.0),
+        instance: row.instance.to_string(),
+        bot_id: row.bot_id.to_string(),
+        identity: row.identity.to_string(),
+        capabilities: row.capabilities.iter().map(properties).collect(),
+        slots: row.slots,
+        hold_when_full: row.hold_when_full,
+        status: status(row.status),
+        opened_at: row.opened_at.0,
+    };
+    append(&message, out);
+}
+
+/// Reads a session's row.
+pub fn decode_session(bytes: &[u8]) -> Result<SessionRow, CodecError> {
+    let row = pb::Session::decode(bytes)?;
+    Ok(SessionRow {
+        session: session_id(row.session)?,
+        instance: instance(row.instance),
+        bot_id: row.bot_id.into(),
+        identity: row.identity.into(),
+        capabilities: row.capabilities.into_iter().map(read_properties).collect(),
+        slots: row.slots,
+        hold_when_full: row.hold_when_full,
+        status: read_status(row.status)?,
+        opened_at: Timestamp(row.opened_at),
+    })
+}
+
+/// Appends a drain's row.
+pub fn encode_drain(row: &DrainRow, out: &mut Vec<u8>) {
+    append(&pb::Drain { instance: row.instance.to_string(), bot_id: row.bot_id.to_string() }, out);
+}
+
+/// Reads a drain's row.
+pub fn decode_drain(bytes: &[u8]) -> Result<DrainRow, CodecError> {
+    let row = pb::Drain::decode(bytes)?;
+    Ok(DrainRow { instance: InstanceName(row.instance.into()), bot_id: row.bot_id.into() })
+}
+
+pub(super) fn append(message: &impl Message, out: &mut Vec<u8>) {
+    message.encode(out).expect("a vector grows as needed");
+}
+
+/// The numbers are those of RWAPI's `BotStatus`.
+pub(super) fn status(status: BotStatus) -> i32 {
+    match status {
+        BotStatus::Ok => 1,
+        BotStatus::Unhealthy => 2,
+        BotStatus::HostRebooting => 3,
+        BotStatus::Terminating => 4,
+        BotStatus::Initializing => 5,
+    }
+}
+
+pub(super) fn read_status(status: i32) -> Result<BotStatus, CodecError> {
+    Ok(match status {
+        1 => BotStatus::Ok,
+        2 => BotStatus::Unhealthy,
+        3 => BotStatus::HostRebooting,
+        4 => BotStatus::Terminating,
+        5 => BotStatus::Initializing,
+        _ => return Err(CodecError::Field("status")),
+    })
+}

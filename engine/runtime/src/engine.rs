@@ -1,0 +1,339 @@
+//! The handle that services use: cheap to clone, waits where the driver is busy, and answers in terms of core.
+
+use std::sync::{
+    Arc,
+    atomic::{AtomicBool, AtomicU64, Ordering},
+};
+
+use berth_core::{
+    Book, Event, JobId, OpenSession, OperationId, OperationView, PollId, Rejection, Reply, SessionId, Settings, Submit,
+    Timestamp, UpdateSession,
+};
+use berth_proto::store as pb;
+use bytes::Bytes;
+use tokio::sync::{mpsc, oneshot, watch};
+
+use crate::{
+    clock::Clock,
+    committer::Committer,
+    driver::{Command, Driver, Token},
+    history::History,
+    partition::{Attachment, Input, RowsFn},
+    recover::{RecoverError, recover},
+    session::{Delivery, Waiting},
+    store::{PartitionId, Store, StoreError},
+};
+
+/// What a watcher of an operation sees.
+pub type Update = OperationView;
+
+/// How many commands may wait for the driver; callers wait when it is full.
+const INBOX_MAX: usize = 4_096;
+
+/// Why the engine did not do as asked.
+#[derive(Debug, thiserror::Error)]
+pub enum EngineError {
+    /// The rules say no.
+    #[error(transparent)]
+    Rejected(#[from] Rejection),
+    /// The engine is stopping: try again, here or elsewhere.
+    #[error("the server is stopping")]
+    Stopping,
+    /// The disk is nearly full: no new work until there is room again.
+    #[error("the store has {free_bytes} bytes free, less than its reserve of {reserve_bytes}: no new work is accepted")]
+    StoreFull {
+        /// Bytes that the disk has left.
+        free_bytes: u64,
+        /// Bytes that are kept for work that was accepted.
+        reserve_bytes: u64,
+    },
+    /// The store could not be read.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// Hears of jobs that are over, once that is durable.
+pub trait Observer: Send + Sync + 'static {
+    /// The job is over. Called on the committer's thread: must be quick.
+    fn job_completed(&self, job: JobId);
+}
+
+/// Nobody listens.
+impl Observer for () {
+    fn job_completed(&self, _: JobId) {}
+}
+
+/// What a partition is started with.
+pub struct Options {
+    /// The rules' numbers.
+    pub settings: Settings,
+    /// Tells the time.
+    pub clock: Clock,
+    /// Hears of finished jobs.
+    pub observer: Arc<dyn Observer>,
+    /// Below this many free bytes new work is refused.
+    pub reserve_bytes: u64,
+}
+
+/// A handle on the driver of one partition.
+#[derive(Clone)]
+pub struct Engine {
+    commands: mpsc::Sender<Command>,
+    endings: mpsc::UnboundedSender<Event>,
+    clock: Clock,
+    history: History,
+    space: Arc<SpaceGate>,
+    polls: Arc<AtomicU64>,
+}
+
+/// What a submit gave.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Submitted {
+    /// The job that the handle names.
+    pub job: JobId,
+    /// Whether the job was there before.
+    pub merged: bool,
+}
+
+/// Refuses new work while the disk is nearly full.
+#[derive(Debug)]
+struct SpaceGate {
+    short: AtomicBool,
+    free_bytes: AtomicU64,
+    reserve_bytes: u64,
+}
+
+impl Engine {
+    /// Recovers the partition and starts its driver on the current tokio runtime. The handle returned with it
+    /// waits for the end of the driver.
+    pub fn start(
+        store: Arc<dyn Store>,
+        committer: Committer,
+        partition: PartitionId,
+        options: Options,
+    ) -> Result<(Self, tokio::task::JoinHandle<()>), RecoverError> {
+        let fence = store.acquire(partition)?;
+        let recovered = recover(&*store, partition, options.settings, options.clock.now())?;
+        let (commands, inbox) = mpsc::channel(INBOX_MAX);
+        let (endings, endings_inbox) = mpsc::unbounded_channel();
+        let driver = Driver {
+            partition: recovered,
+            fence,
+            clock: options.clock.clone(),
+            committer,
+            inbox,
+            endings: endings_inbox,
+            endings_sender: endings.clone(),
+            observer: options.observer,
+            polls: Default::default(),
+            watchers: Default::default(),
+        };
+        let driver = tokio::spawn(driver.run());
+        let space = SpaceGate {
+            short: AtomicBool::new(false),
+            free_bytes: AtomicU64::new(u64::MAX),
+            reserve_bytes: options.reserve_bytes,
+        };
+        let engine = Self {
+            commands,
+            endings,
+            clock: options.clock,
+            history: History::new(store, partition),
+            space: Arc::new(space),
+            // Calls of a session that outlives a restart get new numbers.
+            polls: Arc::new(AtomicU64::new(1)),
+        };
+        engine.look_at_space()?;
+        Ok((engine, driver))
+    }
+
+    /// The engine's time.
+    pub fn now(&self) -> Timestamp {
+        self.clock.now()
+    }
+
+    /// What is stored of jobs: bodies, results, finished operations.
+    pub fn history(&self) -> &History {
+        &self.history
+    }
+
+    /// Asks for an action. On `Ok` it is durable.
+    pub async fn submit(&self, submit: Submit, body: pb::JobBody) -> Result<Submitted, EngineError> {
+        self.space.check()?;
+        let job = JobId(submit.operation.0);
+        let attachment = self.history.attach_body(job, body);
+        let reply = self.event(Event::Submit(Box::new(submit)), attachment).await;
+        match reply? {
+            Reply::Submitted { job: other, merged } => {
+                if merged {
+                    self.history.forget(job);
+                }
+                Ok(Submitted { job: other, merged })
+            }
+            Reply::Done => unreachable!("a submit is answered by its job"),
+        }
+    }
+
+    /// Records an operation that the action cache answered.
+    pub async fn submit_cached(
+        &self,
+        submit: Submit,
+        body: pb::JobBody,
+        result: pb::JobResult,
+    ) -> Result<JobId, EngineError> {
+        self.space.check()?;
+        let job = JobId(submit.operation.0);
+        let mut attachment = self.history.attach_body(job, body);
+        let lease = berth_core::LeaseId { job, attempt: 0 };
+        attachment.results.push((lease, self.history.attach_result(job, result)));
+        self.event(Event::SubmitCached(Box::new(submit)), attachment).await?;
+        Ok(job)
+    }
+
+    /// Cancels an operation.
+    pub async fn cancel(&self, operation: OperationId) -> Result<(), EngineError> {
+        match self.event(Event::Cancel { operation }, Attachment::default()).await {
+            // What ended long ago cannot be cancelled any more, and need not be.
+            Err(EngineError::Rejected(Rejection::UnknownOperation(_)))
+                if self.history.operation(operation).await?.is_some() =>
+            {
+                Ok(())
+            }
+            other => other.map(drop),
+        }
+    }
+
+    /// Forgets a finished operation.
+    pub async fn delete(&self, operation: OperationId) -> Result<(), EngineError> {
+        let known = self.operation(operation).await?.ok_or(Rejection::UnknownOperation(operation))?;
+        self.event(Event::Delete { operation, job: known.job }, Attachment::default()).await.map(drop)
+    }
+
+    /// An operation as it is now, however long ago it ended.
+    pub async fn operation(&self, operation: OperationId) -> Result<Option<OperationView>, EngineError> {
+        match self.read(move |book| book.operation(operation)).await? {
+            Some(view) => Ok(Some(view)),
+            None => Ok(self.history.operation(operation).await?),
+        }
+    }
+
+    /// Watches an operation: what it is now, and each change from then on, without a gap. The newest state
+    /// replaces one that was not looked at yet. `None`: there is no such operation.
+    pub async fn watch(&self, operation: OperationId) -> Result<Option<watch::Receiver<Update>>, EngineError> {
+        let (reply, answer) = oneshot::channel();
+        self.send(Command::Watch { operation, reply }).await?;
+        if let Some(receiver) = answer.await.map_err(|_| EngineError::Stopping)? {
+            return Ok(Some(receiver));
+        }
+        let finished = self.history.operation(operation).await?;
+        Ok(finished.map(|view| watch::channel(view).1))
+    }
+
+    /// Opens a bot's session; the answer comes when there is work, or when the call was held long enough.
+    pub async fn open_session(&self, open: impl FnOnce(PollId) -> OpenSession) -> Result<Delivery, EngineError> {
+        let poll = self.next_poll();
+        let open = open(poll);
+        let session = open.session;
+        self.poll(session, poll, Event::OpenSession(Box::new(open)), Attachment::default()).await
+    }
+
+    /// Takes a bot's report; `results` are the encoded results of leases that it completes.
+    pub async fn update_session(
+        &self,
+        update: impl FnOnce(PollId) -> UpdateSession,
+        results: Vec<(berth_core::LeaseId, pb::JobResult)>,
+    ) -> Result<Delivery, EngineError> {
+        let poll = self.next_poll();
+        let update = update(poll);
+        let session = update.session;
+        let encode = |(lease, result): (berth_core::LeaseId, pb::JobResult)| -> (berth_core::LeaseId, Bytes) {
+            (lease, self.history.attach_result(lease.job, result))
+        };
+        let attachment = Attachment { results: results.into_iter().map(encode).collect(), ..Attachment::default() };
+        self.poll(session, poll, Event::UpdateSession(Box::new(update)), attachment).await
+    }
+
+    /// Drains a bot, or ends the drain.
+    pub async fn drain(
+        &self,
+        instance: berth_core::InstanceName,
+        bot_id: Arc<str>,
+        on: bool,
+    ) -> Result<(), EngineError> {
+        self.event(Event::Drain { instance, bot_id, on }, Attachment::default()).await.map(drop)
+    }
+
+    /// Looks at the book. What is seen is committed by the time it is answered.
+    pub async fn read<R: Send + 'static>(
+        &self,
+        look: impl FnOnce(&Book) -> R + Send + 'static,
+    ) -> Result<R, EngineError> {
+        let (reply, answer) = oneshot::channel();
+        let look = Box::new(move |book: &Book| {
+            let seen = look(book);
+            Box::new(move || drop(reply.send(seen))) as crate::partition::ReleaseFn
+        });
+        self.send(Command::Input(Input::Read(look))).await?;
+        answer.await.map_err(|_| EngineError::Stopping)
+    }
+
+    /// Commits rows that are not the book's, in their turn.
+    pub async fn write_rows(&self, add: RowsFn) -> Result<(), EngineError> {
+        self.send(Command::Input(Input::Rows(add))).await
+    }
+
+    /// Looks at the disk: below the reserve new work is refused, until there is room again.
+    pub fn look_at_space(&self) -> Result<(), StoreError> {
+        let free = self.history.store().space()?.free_bytes;
+        self.space.free_bytes.store(free, Ordering::Relaxed);
+        self.space.short.store(free < self.space.reserve_bytes, Ordering::Relaxed);
+        Ok(())
+    }
+
+    /// Stops the driver once everything that has arrived is durable.
+    pub async fn stop(&self) {
+        // An error: it has stopped already.
+        let _ = self.commands.send(Command::Stop).await;
+    }
+
+    async fn poll(
+        &self,
+        session: SessionId,
+        poll: PollId,
+        event: Event,
+        attachment: Attachment,
+    ) -> Result<Delivery, EngineError> {
+        let (reply, answer) = Waiting::new(session, poll, self.endings.clone());
+        let (accepted, rejection) = oneshot::channel();
+        let token = Token { reply: Some(accepted), poll: Some((session, poll)) };
+        let input = Input::Event { event, attachment, token };
+        self.send(Command::Poll { session, poll, reply, input }).await?;
+        rejection.await.map_err(|_| EngineError::Stopping)??;
+        answer.answer().await.ok_or(EngineError::Stopping)
+    }
+
+    async fn event(&self, event: Event, attachment: Attachment) -> Result<Reply, EngineError> {
+        let (reply, answer) = oneshot::channel();
+        let token = Token { reply: Some(reply), poll: None };
+        self.send(Command::Input(Input::Event { event, attachment, token })).await?;
+        Ok(answer.await.map_err(|_| EngineError::Stopping)??)
+    }
+
+    async fn send(&self, command: Command) -> Result<(), EngineError> {
+        self.commands.send(command).await.map_err(|_| EngineError::Stopping)
+    }
+
+    fn next_poll(&self) -> PollId {
+        PollId(self.polls.fetch_add(1, Ordering::Relaxed))
+    }
+}
+
+impl SpaceGate {
+    fn check(&self) -> Result<(), EngineError> {
+        if self.short.load(Ordering::Relaxed) {
+            let free_bytes = self.free_bytes.load(Ordering::Relaxed);
+            return Err(EngineError::StoreFull { free_bytes, reserve_bytes: self.reserve_bytes });
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,200 @@
+//! What the store keeps of jobs beside the book: bodies, results, finished operations. Reads see committed rows.
+
+use std::{
+    collections::{HashMap, VecDeque},
+    sync::{Arc, Mutex},
+};
+
+use berth_core::{JobId, JobRow, JobRowState, OperationId, OperationView, Outcome, Stage};
+use berth_proto::store as pb;
+use bytes::Bytes;
+use prost::Message;
+
+use crate::{
+    codec,
+    partition::Attachment,
+    store::{PartitionId, Store, StoreError, Table},
+};
+
+/// Bytes of recent bodies (and as many of results) that are kept in memory, because a job's body is wanted
+/// again when a bot takes it, and its result when its clients hear of it.
+const RECENT_BYTES_MAX: usize = 64 << 20;
+
+/// Reads rows of one partition. Cheap to clone.
+#[derive(Clone)]
+pub struct History {
+    store: Arc<dyn Store>,
+    partition: PartitionId,
+    bodies: Arc<Mutex<Recent<pb::JobBody>>>,
+    results: Arc<Mutex<Recent<pb::JobResult>>>,
+}
+
+impl History {
+    pub(crate) fn new(store: Arc<dyn Store>, partition: PartitionId) -> Self {
+        Self { store, partition, bodies: Default::default(), results: Default::default() }
+    }
+
+    /// The store behind it.
+    pub fn store(&self) -> &Arc<dyn Store> {
+        &self.store
+    }
+
+    /// The partition that it reads.
+    pub fn partition(&self) -> PartitionId {
+        self.partition
+    }
+
+    /// What a job runs.
+    pub async fn body(&self, job: JobId) -> Result<Option<Arc<pb::JobBody>>, StoreError> {
+        if let Some(body) = lock(&self.bodies).get(job) {
+            return Ok(Some(body));
+        }
+        self.message(Table::Bodies, job).await.map(|body| body.map(Arc::new))
+    }
+
+    /// What a job gave.
+    pub async fn result(&self, job: JobId) -> Result<Option<Arc<pb::JobResult>>, StoreError> {
+        if let Some(result) = lock(&self.results).get(job) {
+            return Ok(Some(result));
+        }
+        self.message(Table::Results, job).await.map(|result| result.map(Arc::new))
+    }
+
+    /// The row of a handle.
+    pub async fn operation_row(&self, operation: OperationId) -> Result<Option<pb::Operation>, StoreError> {
+        self.message(Table::Operations, JobId(operation.0)).await
+    }
+
+    /// An operation that ended, from its rows.
+    pub async fn operation(&self, operation: OperationId) -> Result<Option<OperationView>, StoreError> {
+        let Some(row) = self.operation_row(operation).await? else { return Ok(None) };
+        let Some(id) = row.job else { return Ok(None) };
+        let job = JobId(u128::from(id.high) << 64 | u128::from(id.low));
+        Ok(self.finished(job).await?.and_then(|row| finished_view(operation, &row)))
+    }
+
+    /// The row of a job that ended.
+    pub async fn finished(&self, job: JobId) -> Result<Option<JobRow>, StoreError> {
+        let bytes = self.get(Table::FinishedJobs, job).await?;
+        bytes.map(|bytes| codec::decode_job(&bytes).map_err(|error| broken(Table::FinishedJobs, &error))).transpose()
+    }
+
+    /// Jobs that ended, the newest first, at most `limit`.
+    pub async fn recent(&self, limit: usize) -> Result<Vec<JobRow>, StoreError> {
+        let (store, partition) = (self.store.clone(), self.partition);
+        blocking(move || {
+            let mut newest = VecDeque::with_capacity(limit);
+            store.scan(partition, Table::FinishedByTime, &[], &mut |key, _| {
+                if newest.len() == limit {
+                    newest.pop_front();
+                }
+                newest.extend(codec::finished_key_job(key).map(|(_, job)| codec::id_key(job.0)));
+                std::ops::ControlFlow::Continue(())
+            })?;
+            let keys: Vec<&[u8]> = newest.iter().rev().map(|key| key.as_slice()).collect();
+            let rows = store.get(partition, Table::FinishedJobs, &keys)?;
+            rows.into_iter()
+                .flatten()
+                .map(|bytes| codec::decode_job(&bytes).map_err(|error| broken(Table::FinishedJobs, &error)))
+                .collect()
+        })
+        .await
+    }
+
+    pub(crate) fn attach_body(&self, job: JobId, body: pb::JobBody) -> Attachment {
+        let encoded = Bytes::from(body.encode_to_vec());
+        let request_metadata = body.request_metadata.clone();
+        lock(&self.bodies).insert(job, Arc::new(body), encoded.len());
+        Attachment { body: encoded, request_metadata, results: Vec::new() }
+    }
+
+    pub(crate) fn attach_result(&self, job: JobId, result: pb::JobResult) -> Bytes {
+        let encoded = Bytes::from(result.encode_to_vec());
+        lock(&self.results).insert(job, Arc::new(result), encoded.len());
+        encoded
+    }
+
+    /// A body that was attached in vain.
+    pub(crate) fn forget(&self, job: JobId) {
+        lock(&self.bodies).remove(job);
+    }
+
+    async fn message<M: Message + Default + 'static>(&self, table: Table, id: JobId) -> Result<Option<M>, StoreError> {
+        let bytes = self.get(table, id).await?;
+        bytes.map(|bytes| M::decode(bytes).map_err(|error| broken(table, &error))).transpose()
+    }
+
+    async fn get(&self, table: Table, id: JobId) -> Result<Option<Bytes>, StoreError> {
+        let (store, partition) = (self.store.clone(), self.partition);
+        blocking(move || Ok(store.get(partition, table, &[&codec::id_key(id.0)])?.pop().flatten())).await
+    }
+}
+
+/// What a client sees of an operation whose job ended.
+fn finished_view(operation: OperationId, row: &JobRow) -> Option<OperationView> {
+    let handle = row.operations.iter().find(|handle| handle.operation == operation)?;
+    let JobRowState::Completed { outcome, .. } = row.state else { return None };
+    let outcome = if handle.cancelled.is_some() { Outcome::Cancelled } else { outcome };
+    Some(OperationView {
+        operation,
+        job: row.job,
+        instance: row.instance.clone(),
+        action: row.action,
+        stage: Stage::Completed(outcome),
+        queued_at: row.queued_at,
+    })
+}
+
+async fn blocking<R: Send + 'static>(
+    read: impl FnOnce() -> Result<R, StoreError> + Send + 'static,
+) -> Result<R, StoreError> {
+    match tokio::task::spawn_blocking(read).await {
+        Ok(result) => result,
+        Err(stopped) => Err(StoreError::Failed(format!("a read did not finish: {stopped}"))),
+    }
+}
+
+fn broken(table: Table, error: &dyn std::fmt::Display) -> StoreError {
+    StoreError::Failed(format!("a row of table `{}` cannot be read: {error}", table.name()))
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+}
+
+/// Recently written messages, bounded by bytes; the oldest go first.
+#[derive(Debug)]
+struct Recent<M> {
+    by_job: HashMap<JobId, (Arc<M>, usize)>,
+    order: VecDeque<JobId>,
+    bytes: usize,
+}
+
+impl<M> Default for Recent<M> {
+    fn default() -> Self {
+        Self { by_job: HashMap::new(), order: VecDeque::new(), bytes: 0 }
+    }
+}
+
+impl<M> Recent<M> {
+    fn get(&self, job: JobId) -> Option<Arc<M>> {
+        self.by_job.get(&job).map(|(message, _)| message.clone())
+    }
+
+    fn insert(&mut self, job: JobId, message: Arc<M>, bytes: usize) {
+        self.remove(job);
+        self.by_job.insert(job, (message, bytes));
+        self.order.push_back(job);
+        self.bytes += bytes;
+        while self.bytes > RECENT_BYTES_MAX || self.order.len() > 2 * self.by_job.len() + 64 {
+            let Some(oldest) = self.order.pop_front() else { return };
+            self.remove(oldest);
+        }
+    }
+
+    fn remove(&mut self, job: JobId) {
+        if let Some((_, bytes)) = self.by_job.remove(&job) {
+            self.bytes -= bytes;
+        }
+    }
+}

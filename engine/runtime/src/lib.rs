@@ -1,0 +1,28 @@
+//! berth-runtime: the driver loop, the ports to the world, and the handle that services use.
+//!
+//! It holds no rules: those are in `berth-core`. It makes facts durable before anything that follows from them
+//! is seen. [`partition`] is the loop's body, synchronous and deterministic; [`Engine`] is the handle on the real
+//! loop; [`store`], [`policy`] and [`cas`] are the ports.
+
+pub mod builtin;
+pub mod cas;
+pub mod clock;
+pub mod codec;
+mod committer;
+#[cfg(any(test, feature = "testing"))]
+pub mod contract;
+mod driver;
+mod engine;
+mod history;
+pub mod memory;
+pub mod partition;
+pub mod policy;
+pub mod recover;
+mod session;
+pub mod store;
+pub mod sweep;
+
+pub use committer::{Committer, OnFailure};
+pub use engine::{Engine, EngineError, Observer, Options, Submitted, Update};
+pub use history::History;
+pub use session::Delivery;

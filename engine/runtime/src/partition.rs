@@ -1,0 +1,252 @@
+//! One partition's driver without its loop: inputs in, one batch of rows and feed records out, with what may
+//! leave once the batch is durable. Synchronous and deterministic: the real driver and the simulation run
+//! this same code.
+
+use std::collections::BTreeSet;
+
+use berth_core::{
+    Answer, Book, DrainRow, Effect, Event, Fact, InstanceName, JobId, JobRowState, LeaseId, OperationId, Rejection,
+    Reply, SessionId, Timestamp,
+};
+use berth_proto::store as pb;
+use bytes::Bytes;
+use prost::Message;
+
+use crate::{
+    codec,
+    store::{Batch, Table},
+};
+
+/// Something for the partition to do. `T` is the caller's token: it comes back with the reply.
+pub enum Input<T> {
+    /// An event for the book.
+    Event {
+        /// What happened.
+        event: Event,
+        /// What is stored beside the facts that it makes.
+        attachment: Attachment,
+        /// Comes back with the reply.
+        token: T,
+    },
+    /// A look at the book; what it saw is released in its turn, when everything before it is durable.
+    Read(ReadFn),
+    /// Rows that are not the book's: retention, plugin state.
+    Rows(RowsFn),
+}
+
+/// Looks at the book and says what to do once everything before is durable.
+pub type ReadFn = Box<dyn FnOnce(&Book) -> ReleaseFn + Send>;
+
+/// Runs once everything before is durable.
+pub type ReleaseFn = Box<dyn FnOnce() + Send>;
+
+/// Adds rows to the batch.
+pub type RowsFn = Box<dyn FnOnce(&mut Batch) + Send>;
+
+/// Bodies that facts name but never copy.
+#[derive(Clone, Debug, Default)]
+pub struct Attachment {
+    /// Encoded `berth.store.v1.JobBody`, for a job that the event creates.
+    pub body: Bytes,
+    /// Encoded RequestMetadata of the call, for the handle that the event creates.
+    pub request_metadata: Bytes,
+    /// Encoded `berth.store.v1.JobResult` of the leases that the event completes; for an answer from the action
+    /// cache, under attempt 0.
+    pub results: Vec<(LeaseId, Bytes)>,
+}
+
+/// What may leave once its batch is durable, in this order.
+pub enum Release<T> {
+    /// The caller's reply.
+    Reply {
+        /// As it came in.
+        token: T,
+        /// What the book said.
+        result: Result<Reply, Rejection>,
+    },
+    /// Something outside is to happen.
+    Effect(Effect),
+    /// What a read saw.
+    Run(ReleaseFn),
+}
+
+/// The outcome of one step: commit `batch`, then let `releases` go.
+pub struct Output<T> {
+    /// To be made durable; may be empty.
+    pub batch: Batch,
+    /// What may leave after that.
+    pub releases: Vec<Release<T>>,
+}
+
+/// A book, and what is needed to write its rows.
+pub struct Partition {
+    book: Book,
+    next_sequence: u64,
+    touched: Touched,
+}
+
+/// Rows whose after-images the batch must carry.
+#[derive(Default)]
+struct Touched {
+    jobs: BTreeSet<JobId>,
+    leases: BTreeSet<JobId>,
+    sessions: BTreeSet<SessionId>,
+}
+
+impl Partition {
+    /// A partition that goes on from a recovered (or empty) book.
+    pub fn new(book: Book, next_sequence: u64) -> Self {
+        Self { book, next_sequence, touched: Touched::default() }
+    }
+
+    /// The book, as it will be once everything handed out so far is durable.
+    pub fn book(&self) -> &Book {
+        &self.book
+    }
+
+    /// Handles a batch of inputs at one instant.
+    pub fn step<T>(&mut self, now: Timestamp, inputs: impl IntoIterator<Item = Input<T>>) -> Output<T> {
+        let mut output = Output { batch: Batch::default(), releases: Vec::new() };
+        for input in inputs {
+            match input {
+                Input::Event { event, attachment, token } => self.event(now, event, attachment, token, &mut output),
+                Input::Read(look) => output.releases.push(Release::Run(look(&self.book))),
+                Input::Rows(add) => add(&mut output.batch),
+            }
+        }
+        if self.book.next_deadline().is_some_and(|at| at <= now) {
+            let step = self.book.handle(now, Event::Tick).expect("time is never refused");
+            self.record(now, &step.facts, &Attachment::default(), &mut output.batch);
+            output.releases.extend(step.effects.into_iter().map(Release::Effect));
+        }
+        self.write_touched(&mut output.batch);
+        let answers = self.book.finish_batch(now);
+        output.releases.extend(answers.into_iter().map(|answer: Answer| Release::Effect(Effect::Answer(answer))));
+        output
+    }
+
+    fn event<T>(&mut self, now: Timestamp, event: Event, attachment: Attachment, token: T, output: &mut Output<T>) {
+        match self.book.handle(now, event) {
+            Ok(step) => {
+                self.record(now, &step.facts, &attachment, &mut output.batch);
+                output.releases.push(Release::Reply { token, result: Ok(step.reply) });
+                output.releases.extend(step.effects.into_iter().map(Release::Effect));
+            }
+            Err(rejection) => output.releases.push(Release::Reply { token, result: Err(rejection) }),
+        }
+    }
+
+    fn record(&mut self, now: Timestamp, facts: &[Fact], attachment: &Attachment, batch: &mut Batch) {
+        for fact in facts {
+            batch.feed(self.next_sequence, |out| codec::encode_feed(now, fact, out));
+            self.next_sequence += 1;
+            self.touch(fact, attachment, batch);
+        }
+    }
+
+    /// Notes whose after-images are due, and writes the rows that are written once.
+    fn touch(&mut self, fact: &Fact, attachment: &Attachment, batch: &mut Batch) {
+        match fact {
+            Fact::JobCreated(created) => {
+                self.touched.jobs.insert(created.job);
+                let operation = OperationId(created.job.0);
+                put_operation(operation, created.job, &created.instance, attachment, batch);
+                batch.put(Table::Bodies, &codec::id_key(created.job.0), |out| out.extend(&attachment.body));
+            }
+            Fact::OperationAdded { operation, job, .. } => {
+                // A finished job's row is in another table by now: its list of handles must grow there.
+                self.touched.jobs.insert(*job);
+                let instance = self.book.operation(*operation).expect("the handle was just added").instance;
+                put_operation(*operation, *job, &instance, attachment, batch);
+            }
+            Fact::OperationCancelled { job, .. } => {
+                self.touched.jobs.insert(*job);
+            }
+            Fact::OperationDeleted { operation, .. } => {
+                batch.delete(Table::Operations, &codec::id_key(operation.0));
+            }
+            Fact::LeaseOffered { lease, .. } | Fact::LeaseWithdrawn { lease } | Fact::AttemptLost { lease, .. } => {
+                self.touched.jobs.insert(lease.job);
+                self.touched.leases.insert(lease.job);
+            }
+            Fact::LeaseStarted { lease, .. } => {
+                self.touched.leases.insert(lease.job);
+            }
+            Fact::JobCompleted { job, .. } => {
+                self.touched.jobs.insert(*job);
+                self.touched.leases.insert(*job);
+                if let Some((_, result)) = attachment.results.iter().find(|(lease, _)| lease.job == *job) {
+                    batch.put(Table::Results, &codec::id_key(job.0), |out| out.extend(result));
+                }
+            }
+            Fact::SessionOpened(opened) => {
+                self.touched.sessions.insert(opened.session);
+            }
+            Fact::SessionChanged(changed) => {
+                self.touched.sessions.insert(changed.session);
+            }
+            Fact::SessionClosed { session, .. } => {
+                self.touched.sessions.insert(*session);
+            }
+            Fact::DrainSet { instance, bot_id, on } => {
+                let key = codec::drain_key(instance, bot_id);
+                if *on {
+                    let row = DrainRow { instance: instance.clone(), bot_id: bot_id.clone() };
+                    batch.put(Table::Drains, &key, |out| codec::encode_drain(&row, out));
+                } else {
+                    batch.delete(Table::Drains, &key);
+                }
+            }
+        }
+    }
+
+    /// Each touched row once, as it is at the end of the batch.
+    fn write_touched(&mut self, batch: &mut Batch) {
+        let touched = std::mem::take(&mut self.touched);
+        for job in touched.jobs {
+            let key = codec::id_key(job.0);
+            let row = self.book.job_row(job).expect("core remembers a job for a while after its last fact");
+            match row.state {
+                JobRowState::Queued | JobRowState::Leased => {
+                    batch.put(Table::Jobs, &key, |out| codec::encode_job(&row, out));
+                }
+                JobRowState::Completed { at, .. } => {
+                    batch.delete(Table::Jobs, &key);
+                    batch.put(Table::FinishedJobs, &key, |out| codec::encode_job(&row, out));
+                    batch.put(Table::FinishedByTime, &codec::finished_key(at, job), |_| {});
+                }
+            }
+        }
+        for job in touched.leases {
+            let key = codec::id_key(job.0);
+            match self.book.lease_row(job) {
+                Some(row) => batch.put(Table::Leases, &key, |out| codec::encode_lease(&row, out)),
+                None => batch.delete(Table::Leases, &key),
+            }
+        }
+        for session in touched.sessions {
+            let key = codec::id_key(session.0);
+            match self.book.session_row(session) {
+                Some(row) => batch.put(Table::Sessions, &key, |out| codec::encode_session(&row, out)),
+                None => batch.delete(Table::Sessions, &key),
+            }
+        }
+    }
+}
+
+fn put_operation(
+    operation: OperationId,
+    job: JobId,
+    instance: &InstanceName,
+    attachment: &Attachment,
+    batch: &mut Batch,
+) {
+    let row = pb::Operation {
+        job: Some(pb::Id { high: (job.0 >> 64) as u64, low: job.0 as u64 }),
+        instance: instance.to_string(),
+        request_metadata: attachment.request_metadata.clone(),
+    };
+    batch.put(Table::Operations, &codec::id_key(operation.0), |out| {
+        row.encode(out).expect("a vector grows as needed");
+    });
+}
