@@ -1,0 +1,29 @@
+#!/bin/bash
+# Kills the server in the middle of a Bazel build of 300 actions: run_crash.sh HOST:PORT INSTANCE
+# Needs the server and the bots of server.sh and bots.sh. The build must not notice, and no action may run twice.
+. "$(dirname "$0")/lib.sh"
+SERVER=$1 INSTANCE=$2
+SUITE=crash
+. "$CLIENTS/bazel.sh"
+
+start_timer
+mark=$OUT/ran
+rm -f "$mark"
+# Its back-off has to outlast the restart.
+bazel_in_background build build //crash:all --define=MARK="$mark" --remote_retries=30
+ran_at_least() { [ "$(wc -l <"$mark")" -ge "$1" ]; }
+wait_until 120 ran_at_least 60
+killed_after=0
+for actions in 60 160; do
+  wait_until 60 ran_at_least $actions
+  killed_after="$killed_after, $(wc -l <"$mark")"
+  "$CLIENTS/server.sh" kill
+  "$CLIENTS/server.sh" start >/dev/null || break
+done
+wait $BACKGROUND
+CODE=$?
+survived() { [ $CODE = 0 ] && [ "$(cat bazel-bin/crash/part*.txt | wc -l)" = 300 ]; }
+DETAIL="bazel exits $CODE, killed after ${killed_after#0, } actions" expect a_build_survives_two_kills survived
+twice=$(sort "$mark" | uniq -d | wc -l)
+DETAIL="$twice of $(sort -u "$mark" | wc -l) ran twice" expect no_action_ran_twice test "$twice" = 0
+summary

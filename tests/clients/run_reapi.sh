@@ -1,0 +1,5 @@
+#!/bin/bash
+# What REAPI says, asked call by call, where a build tool would hide the answer: run_reapi.sh HOST:PORT INSTANCE [CASE ...]
+. "$(dirname "$0")/lib.sh"
+"$PYTHON" -B "$CLIENTS/reapi" --tally "$TALLY" "$@"
+summary

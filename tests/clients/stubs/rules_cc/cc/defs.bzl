@@ -1,0 +1,11 @@
+"""Bazel 4 has the rules of rules_cc built in: the names alone are enough."""
+
+cc_binary = native.cc_binary
+cc_import = native.cc_import
+cc_library = native.cc_library
+cc_proto_library = native.cc_proto_library
+cc_test = native.cc_test
+cc_toolchain = native.cc_toolchain
+cc_toolchain_suite = native.cc_toolchain_suite
+fdo_profile = native.fdo_profile
+objc_library = native.objc_library

@@ -1,0 +1,3 @@
+#include "cproj/lib/step1.h"
+
+int step1(int x) { return x + 1; }

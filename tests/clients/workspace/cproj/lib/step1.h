@@ -1,0 +1,2 @@
+#pragma once
+int step1(int x);

@@ -1,0 +1,2 @@
+#pragma once
+int step2(int x);

@@ -1,0 +1,2 @@
+#pragma once
+int step3(int x);

@@ -1,0 +1,2 @@
+#pragma once
+int step4(int x);

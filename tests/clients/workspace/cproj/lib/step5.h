@@ -1,0 +1,2 @@
+#pragma once
+int step5(int x);

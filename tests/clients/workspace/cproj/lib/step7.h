@@ -1,0 +1,2 @@
+#pragma once
+int step7(int x);

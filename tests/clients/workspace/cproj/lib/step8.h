@@ -1,0 +1,2 @@
+#pragma once
+int step8(int x);
