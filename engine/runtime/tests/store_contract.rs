@@ -175,7 +175,7 @@ fn a_long_history_is_compacted_and_loses_nothing() {
     let fence = store.acquire(P).expect("the partition is acquired");
     for step in 1..=20_000_u64 {
         let mut batch = Batch::default();
-        batch.put(Table::Jobs, &[step as u8], |value| value.resize(1_000, step as u8));
+        batch.put(Table::Jobs, &[step as u8], |value| value.extend([step as u8; 1_000]));
         batch.feed(step, |record| record.push(1));
         batch.trim_feed(step);
         assert!(store.commit(&[Commit { fence, batch }])[0].is_ok());
