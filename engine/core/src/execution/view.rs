@@ -149,6 +149,16 @@ impl Book {
         live.take(limit).map(|(index, _)| self.view_of(JobIx(index as u32))).collect()
     }
 
+    /// Jobs that are not over among the `places` places of the book from `from` on, and where to go on. For walks
+    /// that must not hold the writer up: a job that stays is met once.
+    pub fn jobs_from(&self, from: usize, places: usize) -> (Vec<JobView>, Option<usize>) {
+        let end = self.jobs.capacity().min(from.saturating_add(places));
+        let live =
+            |index: &usize| self.jobs.get(*index).is_some_and(|job| !matches!(job.state, JobState::Completed { .. }));
+        let jobs = (from..end).filter(live).map(|index| self.view_of(JobIx(index as u32))).collect();
+        (jobs, (end < self.jobs.capacity()).then_some(end))
+    }
+
     /// A session.
     pub fn session_view(&self, session: SessionId) -> Option<SessionView> {
         self.session_index.get(&session).map(|index| self.session_view_of(index.0 as usize))
@@ -215,7 +225,7 @@ impl Book {
             action: job.action,
             requirements: requirements.clone(),
             label: label.clone(),
-            lane: self.queue.lane(job.lane).0.clone(),
+            lane: self.queue.lane(job.lane).clone(),
             rank: job.rank,
             queued_at: job.queued_at,
             attempts_used: job.attempts_used,

@@ -1,0 +1,90 @@
+//! `berth.admin.v1.Bots`.
+
+use std::sync::Arc;
+
+use berth_core::{BotStatus, PropertySet, SessionView};
+use berth_proto::admin::{
+    Bot, DrainBotRequest, DrainBotResponse, ListBotsRequest, ListBotsResponse, bots_server,
+};
+use tonic::{Request, Response, Status};
+
+use super::{check_peer, chosen, show};
+use crate::{
+    convert,
+    error::Error,
+    instances::{Instances, shown},
+    names,
+};
+
+/// The service.
+pub(crate) struct AdminBots {
+    pub(crate) instances: Instances,
+}
+
+#[tonic::async_trait]
+impl bots_server::Bots for AdminBots {
+    async fn list_bots(&self, request: Request<ListBotsRequest>) -> Result<Response<ListBotsResponse>, Status> {
+        check_peer(&request)?;
+        let only = chosen(&self.instances, &request.get_ref().instance)?.map(|instance| &instance.name);
+        let mut sessions = Vec::new();
+        for engine in self.instances.engines() {
+            let open = engine.read(|book| book.sessions()).await.map_err(Error::from)?;
+            sessions.extend(open.into_iter().filter(|session| only.is_none_or(|name| *name == session.instance)));
+        }
+        sessions.sort_by(|a, b| (&a.instance, &a.bot_id).cmp(&(&b.instance, &b.bot_id)));
+        Ok(Response::new(ListBotsResponse { bots: sessions.iter().map(bot).collect() }))
+    }
+
+    async fn drain_bot(&self, request: Request<DrainBotRequest>) -> Result<Response<DrainBotResponse>, Status> {
+        check_peer(&request)?;
+        Ok(Response::new(self.drain(&request.into_inner()).await?))
+    }
+}
+
+impl AdminBots {
+    async fn drain(&self, request: &DrainBotRequest) -> Result<DrainBotResponse, Error> {
+        let instance = self.instances.get("instance", &request.instance)?;
+        let bot_id: Arc<str> = request.bot_id.as_str().into();
+        let (name, id) = (instance.name.clone(), bot_id.clone());
+        let look = move |book: &berth_core::Book| {
+            let sessions = book.sessions();
+            let mut own = sessions.iter().filter(|session| session.instance == name && session.bot_id == id);
+            own.next().map(|session| session.leases.len())
+        };
+        let leases = instance.engine.read(look).await?;
+        // A drain outlasts sessions, so a bot that is away may be drained. Its end may name a bot that is gone for good.
+        instance.engine.drain(instance.name.clone(), bot_id, !request.undo).await?;
+        if leases.is_none() {
+            tracing::info!(bot_id = shown(&request.bot_id), "a bot without an open session is drained or undrained");
+        }
+        Ok(DrainBotResponse { leases: u32::try_from(leases.unwrap_or(0)).unwrap_or(u32::MAX) })
+    }
+}
+
+fn bot(session: &SessionView) -> Bot {
+    let offered = session.capabilities.iter().flat_map(PropertySet::iter).cloned().collect();
+    Bot {
+        session: names::session(&session.instance.0, session.session),
+        bot_id: session.bot_id.to_string(),
+        instance: session.instance.to_string(),
+        status: status(session.status).into(),
+        drained: session.drained,
+        slots: session.slots,
+        leases: session.leases.iter().map(ToString::to_string).collect(),
+        ghosts: u32::try_from(session.ghosts.len()).unwrap_or(u32::MAX),
+        asking: session.asking,
+        properties: show::properties(&offered),
+        opened_at: Some(convert::timestamp(session.opened_at)),
+        last_contact: Some(convert::timestamp(session.contact)),
+    }
+}
+
+fn status(status: BotStatus) -> &'static str {
+    match status {
+        BotStatus::Ok => "OK",
+        BotStatus::Unhealthy => "UNHEALTHY",
+        BotStatus::HostRebooting => "HOST_REBOOTING",
+        BotStatus::Terminating => "BOT_TERMINATING",
+        BotStatus::Initializing => "INITIALIZING",
+    }
+}

@@ -1,0 +1,179 @@
+//! Jobs as operators see them, and why one waits, in a sentence.
+
+use berth_core::{
+    Digest, InstanceName, JobId, JobRow, JobRowState, JobView, LaneKey, LeaseView, OperationRow, Outcome, PropertySet,
+    Stage, Timestamp, Waiting, Why,
+};
+use berth_proto::{admin, reapi::RequestMetadata, store as pb};
+use berth_runtime::Engine;
+use prost::Message;
+use tonic::Code;
+
+use super::find::Found;
+use crate::{convert, error::Error, names};
+
+pub(super) async fn found(engine: &Engine, found: Found) -> Result<admin::Job, Error> {
+    match found {
+        Found::Known(known) => {
+            let job = known.job;
+            let waiting = engine.read(move |book| book.explain(job)).await?;
+            Ok(admin::Job { waiting: waiting.map(explain), ..view(engine, &known).await? })
+        }
+        Found::Stored(stored) => row(engine, &stored).await,
+    }
+}
+
+/// A job of the book. Says nothing of why it waits: that is looked up for one job at a time.
+pub(super) async fn view(engine: &Engine, view: &JobView) -> Result<admin::Job, Error> {
+    let job = Shown {
+        job: view.job,
+        instance: &view.instance,
+        action: view.action,
+        requirements: &view.requirements,
+        label: &view.label,
+        lane: &view.lane,
+        rank: view.rank,
+        queued_at: view.queued_at,
+        attempts_used: view.attempts_used,
+        operations: &view.operations,
+    };
+    let (stage, outcome) = match view.stage {
+        Stage::Queued => ("QUEUED", String::new()),
+        Stage::Executing => ("EXECUTING", String::new()),
+        Stage::Completed(outcome) => ("COMPLETED", self::outcome(outcome)),
+    };
+    let lease = view.lease.as_ref().map(lease);
+    Ok(admin::Job { stage: stage.into(), outcome, lease, ..job.show(engine).await? })
+}
+
+/// A job of the store.
+pub(super) async fn row(engine: &Engine, row: &JobRow) -> Result<admin::Job, Error> {
+    let job = Shown {
+        job: row.job,
+        instance: &row.instance,
+        action: row.action,
+        requirements: &row.requirements,
+        label: &row.label,
+        lane: &row.lane,
+        rank: row.rank,
+        queued_at: row.queued_at,
+        attempts_used: row.attempts_used,
+        operations: &row.operations,
+    };
+    let job = job.show(engine).await?;
+    Ok(match row.state {
+        JobRowState::Queued => admin::Job { stage: "QUEUED".into(), ..job },
+        JobRowState::Leased => admin::Job { stage: "EXECUTING".into(), ..job },
+        JobRowState::Completed { at, outcome } => admin::Job {
+            stage: "COMPLETED".into(),
+            outcome: self::outcome(outcome),
+            completed_at: Some(convert::timestamp(at)),
+            ..job
+        },
+    })
+}
+
+/// What jobs of the book and of the store have in common.
+struct Shown<'a> {
+    job: JobId,
+    instance: &'a InstanceName,
+    action: Digest,
+    requirements: &'a PropertySet,
+    label: &'a str,
+    lane: &'a LaneKey,
+    rank: i64,
+    queued_at: Timestamp,
+    attempts_used: u32,
+    operations: &'a [OperationRow],
+}
+
+impl Shown<'_> {
+    async fn show(&self, engine: &Engine) -> Result<admin::Job, Error> {
+        let body = engine.history().body(self.job).await?;
+        let pb::JobBody { command_line, request_metadata, .. } = body.as_deref().cloned().unwrap_or_default();
+        let metadata = RequestMetadata::decode(request_metadata).unwrap_or_default();
+        let name = |handle: &OperationRow| names::operation(&self.instance.0, handle.operation);
+        Ok(admin::Job {
+            job: self.job.to_string(),
+            instance: self.instance.to_string(),
+            action_digest: self.action.to_string(),
+            command_line,
+            requirements: properties(self.requirements),
+            label: self.label.into(),
+            lane: self.lane.0.to_string(),
+            rank: self.rank,
+            queued_at: Some(convert::timestamp(self.queued_at)),
+            attempts_used: self.attempts_used,
+            operations: self.operations.iter().map(name).collect(),
+            tool_invocation_id: metadata.tool_invocation_id,
+            target_id: metadata.target_id,
+            action_mnemonic: metadata.action_mnemonic,
+            ..Default::default()
+        })
+    }
+}
+
+pub(super) fn properties(set: &PropertySet) -> Vec<admin::Property> {
+    let property = |property: &berth_core::Property| admin::Property {
+        name: property.name.to_string(),
+        value: property.value.to_string(),
+    };
+    set.iter().map(property).collect()
+}
+
+fn lease(lease: &LeaseView) -> admin::Lease {
+    admin::Lease {
+        lease: lease.lease.to_string(),
+        bot_id: lease.bot_id.to_string(),
+        offered_at: Some(convert::timestamp(lease.offered_at)),
+        started_at: lease.started_at.map(convert::timestamp),
+    }
+}
+
+fn outcome(outcome: Outcome) -> String {
+    match outcome {
+        Outcome::Reported { code: 0, .. } => "ok".into(),
+        Outcome::Reported { code, .. } => format!("bot reported: {}", Code::from_i32(code).description()),
+        Outcome::Cached => "ok, from the action cache".into(),
+        Outcome::Cancelled => "cancelled".into(),
+        Outcome::QueueTimeout => "queue timeout".into(),
+        Outcome::ExecutionTimeout => "execution timeout".into(),
+        Outcome::AttemptsExhausted { code } => {
+            format!("attempts exhausted, the last one: {}", Code::from_i32(code).description())
+        }
+    }
+}
+
+fn explain(waiting: Waiting) -> admin::Waiting {
+    let Waiting { why, ahead, queued_alike, bots_that_fit } = waiting;
+    let (code, reason, missing) = match why {
+        Why::NoBots => ("NO_BOTS", "no bot of this instance has an open session".to_owned(), Vec::new()),
+        Why::NoBotOffers { missing } if missing.is_empty() => {
+            let reason = "each property that it needs is offered by some bot, but no bot offers all of them";
+            ("NO_BOT_OFFERS", reason.into(), Vec::new())
+        }
+        Why::NoBotOffers { missing } => {
+            ("NO_BOT_OFFERS", format!("no bot offers {missing}"), properties(&missing))
+        }
+        Why::BotsTakeNoWork { drained, unwell } => {
+            let reason = format!("every bot that fits takes no work: {drained} drained, {unwell} not well or leaving");
+            ("BOTS_TAKE_NO_WORK", reason, Vec::new())
+        }
+        Why::BotsBusy => {
+            let reason =
+                format!("all {bots_that_fit} bots that fit are busy; {ahead} of {queued_alike} like it are ahead");
+            ("BOTS_BUSY", reason, Vec::new())
+        }
+        Why::BotsNotAsking => {
+            let reason = format!("{bots_that_fit} bots fit, but none of those that are free is asking for work now");
+            ("BOTS_NOT_ASKING", reason, Vec::new())
+        }
+    };
+    admin::Waiting {
+        reason,
+        code: code.into(),
+        missing,
+        ahead: ahead as u64,
+        bots_that_fit: bots_that_fit as u64,
+    }
+}

@@ -1,0 +1,108 @@
+//! Policy is asked, blobs are pinned, and the job goes to the engine.
+
+use berth_core::{OperationId, OperationView};
+use berth_proto::store as pb;
+use berth_runtime::policy::{ExecutionQuestion, PlaceQuestion};
+use tokio::sync::watch;
+
+use super::{Execution, prepare::Prepared};
+use crate::{error::Error, instances::Instance, names, pins::PinGuard};
+
+impl Execution {
+    /// Answers with what is to be told of the new operation. When it does, the operation is durable.
+    pub(super) async fn submit(
+        &self,
+        instance: &Instance,
+        mut prepared: Prepared,
+    ) -> Result<watch::Receiver<OperationView>, Error> {
+        let operation = OperationId(names::draw());
+        let submit = self.ask_policy(instance, operation, &prepared)?;
+        let body = std::mem::take(&mut prepared.body);
+        match prepared.cached.take() {
+            Some(action_result) => {
+                let result = pb::JobResult { action_result, status: Default::default() };
+                let engine = &instance.engine;
+                let (submitted, watched) =
+                    futures::join!(engine.submit_cached(submit, body, result), engine.watch(operation));
+                submitted?;
+                self.watched(instance, operation, watched?).await
+            }
+            None => self.submit_job(instance, submit, body, &prepared).await,
+        }
+    }
+
+    fn ask_policy(
+        &self,
+        instance: &Instance,
+        operation: OperationId,
+        prepared: &Prepared,
+    ) -> Result<berth_core::Submit, Error> {
+        let name = &*instance.name.0;
+        let properties =
+            self.policy.execution_properties(&ExecutionQuestion { instance: name, platform: &prepared.platform })?;
+        let metadata = &prepared.metadata;
+        let question = PlaceQuestion {
+            instance: name,
+            priority: prepared.priority,
+            label: &properties.label,
+            invocation: &metadata.tool_invocation_id,
+            correlated_invocations: &metadata.correlated_invocations_id,
+            tool: metadata.tool_details.as_ref().map_or("", |tool| &tool.tool_name),
+            mnemonic: &metadata.action_mnemonic,
+            target: &metadata.target_id,
+        };
+        let place = self.policy.place(&[question]).pop().expect("a policy answers every question");
+        Ok(berth_core::Submit {
+            operation,
+            instance: instance.name.clone(),
+            action: prepared.action_digest,
+            do_not_cache: prepared.do_not_cache,
+            skip_cache_lookup: prepared.skip_cache_lookup,
+            lookup_began: prepared.lookup_began,
+            requirements: properties.requirements.clone(),
+            label: properties.label.clone(),
+            lane: place.lane,
+            weight: place.weight,
+            rank: place.rank,
+            queue_timeout: self.config.queue_timeout,
+            execution_timeout: Some(prepared.execution_timeout),
+        })
+    }
+
+    async fn submit_job(
+        &self,
+        instance: &Instance,
+        submit: berth_core::Submit,
+        body: pb::JobBody,
+        prepared: &Prepared,
+    ) -> Result<watch::Receiver<OperationView>, Error> {
+        let (engine, operation) = (&instance.engine, submit.operation);
+        let pin = PinGuard::pin(engine, &self.cas, operation, &instance.name.0, &prepared.blobs).await?;
+        // Sent one behind the other, so that the watch stands in the batch of the submit and waits for no further one.
+        let (submitted, watched) = futures::join!(engine.submit(submit, body), engine.watch(operation));
+        match submitted {
+            Ok(submitted) if submitted.merged => pin.release(),
+            Ok(_) => pin.keep(),
+            Err(error) => {
+                // The guard asks the engine whether there is a job all the same.
+                drop(pin);
+                return Err(error.into());
+            }
+        }
+        self.watched(instance, operation, watched?).await
+    }
+
+    /// The updates of an operation that was accepted. A watch that overtook its submit saw nothing: once more, then.
+    async fn watched(
+        &self,
+        instance: &Instance,
+        operation: OperationId,
+        updates: Option<watch::Receiver<OperationView>>,
+    ) -> Result<watch::Receiver<OperationView>, Error> {
+        let updates = match updates {
+            Some(updates) => Some(updates),
+            None => instance.engine.watch(operation).await?,
+        };
+        updates.ok_or(Error::Broken("an operation that was just accepted"))
+    }
+}

@@ -1,0 +1,27 @@
+//! berth-api: the gRPC services that clients, bots and operators call.
+//!
+//! For parsing what comes over the wire, asking policy and storage, and telling the engine. Not for rules of
+//! scheduling, which are in `berth-core`, and not for CAS, ActionCache and ByteStream, which `berth-cas` serves.
+//! [`Services`] puts the services together; the life of a request begins in `execution/mod.rs`.
+
+mod admin;
+mod bots;
+mod capabilities;
+mod config;
+mod convert;
+mod deadline;
+mod error;
+mod execution;
+mod instances;
+mod names;
+mod operation;
+mod operations;
+mod pins;
+mod services;
+mod status;
+mod walk;
+
+pub use config::{CacheLimits, Config};
+pub use instances::Instances;
+pub use pins::{Unpinner, pin_incomplete};
+pub use services::{Services, transport};

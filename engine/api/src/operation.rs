@@ -1,0 +1,143 @@
+//! What a client sees of its handle: `google.longrunning.Operation`, made from the engine's view and the stored
+//! result.
+//!
+//! A job that ended, however it ended, has an ExecuteResponse whose status says how. `Operation.error` is only for a
+//! handle that was cancelled or whose result is gone: there is nothing to respond with.
+
+use berth_core::{OperationView, Outcome, Stage};
+use berth_proto::{
+    any,
+    longrunning::{Operation, operation},
+    reapi::{self, digest_function, execution_stage},
+    rpc, store as pb,
+};
+use berth_runtime::History;
+use bytes::{BufMut, Bytes, BytesMut};
+use prost::{Message, Name};
+use prost_types::Any;
+use tonic::{Code, Status};
+
+use crate::{convert, error::Error, names};
+
+/// ExecuteResponse whose parts are encoded already: they go from the store to the wire as they are.
+#[derive(Clone, PartialEq, prost::Message)]
+struct EncodedResponse {
+    #[prost(bytes = "bytes", optional, tag = "1")]
+    result: Option<Bytes>,
+    #[prost(bool, tag = "2")]
+    cached_result: bool,
+    #[prost(bytes = "bytes", optional, tag = "3")]
+    status: Option<Bytes>,
+}
+
+/// Only what is appended to a stored ActionResult: fields of a message that come again are merged.
+#[derive(Clone, PartialEq, prost::Message)]
+struct QueuedStamp {
+    #[prost(message, optional, tag = "9")]
+    execution_metadata: Option<reapi::ExecutedActionMetadata>,
+}
+
+/// The operation as it is now; reads the result if it is done.
+pub(crate) async fn operation(history: &History, view: &OperationView) -> Result<Operation, Error> {
+    let name = names::operation(&view.instance.0, view.operation);
+    let Stage::Completed(outcome) = view.stage else { return Ok(unfinished(name, view)) };
+    let stored = match outcome {
+        Outcome::Reported { .. } | Outcome::Cached => match history.result(view.job).await? {
+            Some(result) => Some(result),
+            None => return Ok(failed(name, view, Error::ResultLost)),
+        },
+        Outcome::Cancelled
+        | Outcome::QueueTimeout
+        | Outcome::ExecutionTimeout
+        | Outcome::AttemptsExhausted { .. } => None,
+    };
+    Ok(finished(name, view, outcome, stored.as_deref()))
+}
+
+/// The operation of a finished job; `stored` is set if there is a result.
+fn finished(name: String, view: &OperationView, outcome: Outcome, stored: Option<&pb::JobResult>) -> Operation {
+    let stored = || stored.cloned().unwrap_or_default();
+    let response = match outcome {
+        Outcome::Reported { .. } => {
+            let pb::JobResult { action_result, status } = stored();
+            EncodedResponse { result: result_of_job(view, action_result), cached_result: false, status: some(status) }
+        }
+        Outcome::Cached => {
+            EncodedResponse { result: Some(stored().action_result), cached_result: true, status: None }
+        }
+        Outcome::Cancelled => return cancelled(name, view),
+        Outcome::QueueTimeout => ended(Code::Unavailable, "no bot took it in time: it was queued for too long"),
+        Outcome::ExecutionTimeout => ended(Code::DeadlineExceeded, "it was not finished within its execution timeout"),
+        Outcome::AttemptsExhausted { code } => {
+            let last = Code::from_i32(code);
+            ended(Code::Aborted, &format!("all its attempts failed; the last one: {}", last.description()))
+        }
+    };
+    let response = Any {
+        type_url: format!("{}{}", any::TYPE_URL_PREFIX, reapi::ExecuteResponse::full_name()),
+        value: response.encode_to_vec(),
+    };
+    let result = Some(operation::Result::Response(response));
+    Operation { name, metadata: Some(metadata(view)), done: true, result }
+}
+
+fn unfinished(name: String, view: &OperationView) -> Operation {
+    Operation { name, metadata: Some(metadata(view)), done: false, result: None }
+}
+
+fn cancelled(name: String, view: &OperationView) -> Operation {
+    let error = rpc::Status { code: Code::Cancelled as i32, message: "it was cancelled".into(), details: Vec::new() };
+    Operation { name, metadata: Some(metadata(view)), done: true, result: Some(operation::Result::Error(error)) }
+}
+
+fn failed(name: String, view: &OperationView, error: Error) -> Operation {
+    let status = Status::from(error);
+    let error = rpc::Status { code: status.code() as i32, message: status.message().into(), details: Vec::new() };
+    Operation { name, metadata: Some(metadata(view)), done: true, result: Some(operation::Result::Error(error)) }
+}
+
+/// The response of a job that ended without a report.
+fn ended(code: Code, message: &str) -> EncodedResponse {
+    let status = rpc::Status { code: code as i32, message: message.into(), details: Vec::new() };
+    EncodedResponse { result: None, cached_result: false, status: Some(status.encode_to_vec().into()) }
+}
+
+/// A bot's result with the time at which the job was queued: that is ours to know. Its other stamps stay.
+fn result_of_job(view: &OperationView, result: Bytes) -> Option<Bytes> {
+    let result = some(result)?;
+    let stamp = QueuedStamp { execution_metadata: Some(queued(view)) };
+    let mut merged = BytesMut::with_capacity(result.len() + stamp.encoded_len());
+    merged.put(result);
+    stamp.encode(&mut merged).expect("the buffer grows as needed");
+    Some(merged.freeze())
+}
+
+fn some(bytes: Bytes) -> Option<Bytes> {
+    (!bytes.is_empty()).then_some(bytes)
+}
+
+fn metadata(view: &OperationView) -> Any {
+    let stage = match view.stage {
+        Stage::Queued => execution_stage::Value::Queued,
+        Stage::Executing => execution_stage::Value::Executing,
+        Stage::Completed(_) => execution_stage::Value::Completed,
+    };
+    any::pack(&reapi::ExecuteOperationMetadata {
+        stage: stage as i32,
+        action_digest: Some(convert::to_wire(&view.action)),
+        partial_execution_metadata: Some(queued(view)),
+        digest_function: digest_function::Value::Sha256 as i32,
+        ..Default::default()
+    })
+}
+
+fn queued(view: &OperationView) -> reapi::ExecutedActionMetadata {
+    reapi::ExecutedActionMetadata {
+        queued_timestamp: Some(convert::timestamp(view.queued_at)),
+        ..Default::default()
+    }
+}
+
+#[cfg(test)]
+#[path = "operation/tests.rs"]
+mod tests;

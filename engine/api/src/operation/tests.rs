@@ -1,0 +1,87 @@
+use berth_core::{Digest, JobId, OperationId, Timestamp};
+
+use super::*;
+
+fn view(outcome: Outcome) -> OperationView {
+    OperationView {
+        operation: OperationId(1),
+        job: JobId(1),
+        instance: "main".into(),
+        action: Digest { hash: [1; 32], size_bytes: 2 },
+        stage: Stage::Completed(outcome),
+        queued_at: Timestamp(5_000_000),
+    }
+}
+
+fn finish(outcome: Outcome, stored: Option<&pb::JobResult>) -> Operation {
+    finished("main/x".into(), &view(outcome), outcome, stored)
+}
+
+fn response(operation: &Operation) -> reapi::ExecuteResponse {
+    let Some(operation::Result::Response(response)) = &operation.result else { panic!("{operation:?}") };
+    any::unpack(response).unwrap()
+}
+
+fn result() -> reapi::ActionResult {
+    reapi::ActionResult {
+        exit_code: 3,
+        stdout_raw: "hello".into(),
+        execution_metadata: Some(reapi::ExecutedActionMetadata {
+            worker: "bot-1".into(),
+            worker_start_timestamp: Some(prost_types::Timestamp { seconds: 7, nanos: 0 }),
+            ..Default::default()
+        }),
+        ..Default::default()
+    }
+}
+
+#[test]
+fn a_bots_result_reaches_the_client_whole_with_our_queued_stamp() {
+    let stored = pb::JobResult { action_result: result().encode_to_vec().into(), status: Bytes::new() };
+    let operation = finish(Outcome::Reported { code: 0, cacheable: false }, Some(&stored));
+    let mut expected = result();
+    let metadata = expected.execution_metadata.as_mut().unwrap();
+    metadata.queued_timestamp = Some(prost_types::Timestamp { seconds: 5, nanos: 0 });
+    assert!(operation.done);
+    assert_eq!(response(&operation), reapi::ExecuteResponse { result: Some(expected), ..Default::default() });
+}
+
+#[test]
+fn a_bots_failure_reaches_the_client_with_its_details() {
+    let status = rpc::Status {
+        code: Code::FailedPrecondition as i32,
+        message: "missing".into(),
+        details: vec![any::pack(&rpc::PreconditionFailure::default())],
+    };
+    let stored = pb::JobResult { action_result: Bytes::new(), status: status.encode_to_vec().into() };
+    let operation = finish(Outcome::Reported { code: status.code, cacheable: false }, Some(&stored));
+    assert_eq!(response(&operation), reapi::ExecuteResponse { status: Some(status), ..Default::default() });
+}
+
+#[test]
+fn a_cached_result_says_so_and_is_unchanged() {
+    let stored = pb::JobResult { action_result: result().encode_to_vec().into(), status: Bytes::new() };
+    let response = response(&finish(Outcome::Cached, Some(&stored)));
+    assert!(response.cached_result);
+    assert_eq!(response.result, Some(result()));
+}
+
+#[test]
+fn what_ended_without_a_report_has_a_response_that_says_how() {
+    for (outcome, code) in [
+        (Outcome::QueueTimeout, Code::Unavailable),
+        (Outcome::ExecutionTimeout, Code::DeadlineExceeded),
+        (Outcome::AttemptsExhausted { code: 14 }, Code::Aborted),
+    ] {
+        let response = response(&finish(outcome, None));
+        assert_eq!(response.status.unwrap().code, code as i32, "{outcome:?}");
+        assert_eq!(response.result, None);
+    }
+}
+
+#[test]
+fn a_cancelled_handle_has_an_error() {
+    let operation = finish(Outcome::Cancelled, None);
+    let Some(operation::Result::Error(error)) = operation.result else { panic!("{operation:?}") };
+    assert_eq!((operation.done, error.code), (true, Code::Cancelled as i32));
+}

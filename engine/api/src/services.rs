@@ -1,0 +1,94 @@
+//! All services together, and the transport that carries them.
+
+use std::{sync::Arc, time::Duration};
+
+use berth_proto::{
+    FILE_DESCRIPTOR_SET, admin,
+    bots::bots_server::BotsServer,
+    longrunning::operations_server::OperationsServer,
+    reapi::{capabilities_server::CapabilitiesServer, execution_server::ExecutionServer},
+};
+use berth_runtime::{cas::Cas, policy::Policy};
+use tonic::{service::RoutesBuilder, transport::Server};
+use tonic_health::server::HealthReporter;
+
+use crate::{
+    admin::{AdminBots, AdminJobs},
+    bots::Bots,
+    capabilities::Capabilities,
+    config::Config,
+    execution::Execution,
+    instances::Instances,
+    operations::Operations,
+};
+
+/// Everything that this crate serves.
+pub struct Services {
+    instances: Instances,
+    policy: Arc<dyn Policy>,
+    cas: Arc<dyn Cas>,
+    config: Arc<Config>,
+}
+
+impl Services {
+    /// The services of these instances.
+    pub fn new(instances: Instances, policy: Arc<dyn Policy>, cas: Arc<dyn Cas>, config: Config) -> Self {
+        Self { instances, policy, cas, config: Arc::new(config) }
+    }
+
+    /// Adds Execution, Operations, Bots, Capabilities, the operators' services, health and reflection to a server.
+    /// The answer sets what health says: every service is serving from the start; before the server stops, set it to
+    /// `NotServing`.
+    pub async fn add_services(&self, routes: &mut RoutesBuilder) -> HealthReporter {
+        let (instances, config, bytes) = (&self.instances, &self.config, self.config.message_bytes_max);
+        let execution = Execution {
+            instances: instances.clone(),
+            policy: self.policy.clone(),
+            cas: self.cas.clone(),
+            config: config.clone(),
+        };
+        let bots = Bots { instances: instances.clone(), policy: self.policy.clone(), cas: self.cas.clone() };
+        let operations = Operations { instances: instances.clone() };
+        let capabilities = Capabilities { instances: instances.clone(), config: config.clone() };
+        let (reporter, health) = tonic_health::server::health_reporter();
+        routes
+            .add_service(ExecutionServer::new(execution).max_decoding_message_size(bytes))
+            .add_service(BotsServer::new(bots).max_decoding_message_size(bytes))
+            .add_service(OperationsServer::new(operations).max_decoding_message_size(bytes))
+            .add_service(CapabilitiesServer::new(capabilities))
+            .add_service(admin::jobs_server::JobsServer::new(AdminJobs { instances: instances.clone() }))
+            .add_service(admin::bots_server::BotsServer::new(AdminBots { instances: instances.clone() }))
+            .add_service(health);
+        add_reflection(routes);
+        reporter.set_serving::<ExecutionServer<Execution>>().await;
+        reporter.set_serving::<BotsServer<Bots>>().await;
+        reporter.set_serving::<OperationsServer<Operations>>().await;
+        reporter.set_serving::<CapabilitiesServer<Capabilities>>().await;
+        reporter
+    }
+}
+
+/// Both versions: most tools know the older one only.
+fn add_reflection(routes: &mut RoutesBuilder) {
+    let builder = || {
+        tonic_reflection::server::Builder::configure()
+            .register_encoded_file_descriptor_set(FILE_DESCRIPTOR_SET)
+            .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
+    };
+    routes
+        .add_service(builder().build_v1().expect("our own descriptors are whole"))
+        .add_service(builder().build_v1alpha().expect("our own descriptors are whole"));
+}
+
+/// A server as these services want it. Small messages leave at once; a client may have as many open Executes as it
+/// likes on one connection; a peer that is gone without a word is noticed, because a bot that is not there must not
+/// be given work.
+pub fn transport() -> Server {
+    Server::builder()
+        .tcp_nodelay(true)
+        .max_concurrent_streams(u32::MAX)
+        .initial_stream_window_size(1 << 20)
+        .initial_connection_window_size(16 << 20)
+        .http2_keepalive_interval(Some(Duration::from_secs(10)))
+        .http2_keepalive_timeout(Some(Duration::from_secs(10)))
+}

@@ -1,0 +1,86 @@
+//! The table, as text. A change here is a change of API.
+
+use std::fmt::Write;
+
+use berth_core::{OperationId, SessionId};
+use berth_runtime::store::StoreError;
+use expect_test::expect;
+
+use super::*;
+
+fn digest() -> Digest {
+    Digest { hash: [0xab; 32], size_bytes: 7 }
+}
+
+fn all() -> Vec<Error> {
+    let (session, operation) = (SessionId(1), OperationId(2));
+    let name = "GPU".to_owned();
+    vec![
+        Error::field("action_digest", "is not set"),
+        Error::UnknownInstance { field: "instance_name", name: "moon".into() },
+        Error::UnknownName { what: "operation", name: "main/x".into() },
+        Error::Missing(vec![digest()]),
+        Error::NoSession("main/x".into()),
+        Error::NotLoopback,
+        Error::Unimplemented("PostBotEventTemp"),
+        Error::ResultLost,
+        Error::Broken("the body of a leased job"),
+        EngineError::from(Rejection::UnknownSession(session)).into(),
+        EngineError::from(Rejection::OtherBot { session }).into(),
+        EngineError::from(Rejection::UnknownOperation(operation)).into(),
+        EngineError::from(Rejection::IdTaken(3)).into(),
+        EngineError::from(Rejection::Slots(0)).into(),
+        EngineError::from(Rejection::NotFinished(operation)).into(),
+        EngineError::Stopping.into(),
+        EngineError::StoreFull { free_bytes: 1, reserve_bytes: 2 }.into(),
+        StoreError::Failed("/var/lib/berth/rocks: broken".into()).into(),
+        CasError::TooLarge { digest: digest(), limit_bytes: 5 }.into(),
+        CasError::Malformed { digest: digest(), expected: "Directory", detail: "cut".into() }.into(),
+        CasError::UnknownInstance("moon".into()).into(),
+        CasError::Full("9 of 9 bytes are pinned".into()).into(),
+        CasError::Unavailable("/var/lib/berth/cas: no such file".into()).into(),
+        PolicyError::UnknownProperty { name: name.clone(), known: "pool".into() }.into(),
+        PolicyError::DuplicateProperty { name: name.clone() }.into(),
+        PolicyError::MalformedProperty { name, expected: "a name".into() }.into(),
+        PolicyError::Denied { reason: "not today".into() }.into(),
+        PolicyError::Fault { plugin: "reapi-order@12ab".into() }.into(),
+    ]
+}
+
+#[test]
+fn every_error_has_its_status() {
+    let mut table = String::new();
+    for error in all() {
+        let kind = format!("{error:?}");
+        let kind = kind.split(['(', '{']).collect::<Vec<_>>();
+        let kind: Vec<_> = kind.iter().map(|part| part.trim()).take(2).collect();
+        let wrapped = ["Engine", "Cas", "Policy"].contains(&kind[0]);
+        let kind = if wrapped { kind[1].trim_end_matches(')') } else { kind[0] };
+        let status = Status::from(error);
+        let details = rpc::Status::decode(status.details()).unwrap().details;
+        let details: Vec<_> = details.iter().map(|detail| any::type_name(detail).to_owned()).collect();
+        writeln!(table, "{kind} | {:?} | {} | {}", status.code(), status.message(), details.join(", ")).unwrap();
+    }
+    expect![[r#""#]].assert_eq(&table);
+}
+
+#[test]
+fn missing_blobs_are_named_in_a_header_of_bounded_size() {
+    let blobs: Vec<_> = (0..10_000).map(|size_bytes| Digest { hash: [7; 32], size_bytes }).collect();
+    let status = Status::from(Error::Missing(blobs));
+    assert!(status.details().len() < 6_000, "{}", status.details().len());
+    let details = rpc::Status::decode(status.details()).unwrap().details;
+    let failure: rpc::PreconditionFailure = any::unpack(&details[0]).unwrap();
+    assert_eq!(failure.violations[3].r#type, "MISSING");
+    assert_eq!(failure.violations[3].subject, format!("blobs/{}/3", "07".repeat(32)));
+    assert!(status.message().starts_with("10000 blobs"));
+}
+
+#[test]
+fn a_fault_names_the_plugin_in_its_details() {
+    let status = Status::from(Error::from(PolicyError::Fault { plugin: "reapi-order@12ab".into() }));
+    let details = rpc::Status::decode(status.details()).unwrap().details;
+    let info: rpc::ErrorInfo = any::unpack(&details[0]).unwrap();
+    assert_eq!((info.domain.as_str(), info.reason.as_str()), (DOMAIN, "POLICY_FAULT"));
+    assert_eq!(info.metadata["plugin"], "reapi-order@12ab");
+}
