@@ -94,11 +94,12 @@ impl Driver {
                 }
             }
             // After the inputs: a call that is here already cannot end before it began.
-            inputs.extend(endings.drain(..).map(|event| Input::Event {
-                event,
-                attachment: Attachment::default(),
-                token: Token::default(),
-            }));
+            for event in endings.drain(..) {
+                if let berth_core::Event::PollEnded { session, poll } = &event {
+                    self.polls.remove(&(*session, *poll));
+                }
+                inputs.push(Input::Event { event, attachment: Attachment::default(), token: Token::default() });
+            }
             if self.step(inputs, watches).await.is_err() {
                 return;
             }

@@ -175,7 +175,10 @@ impl Partition {
             Fact::JobCompleted { job, .. } => {
                 self.touched.jobs.insert(*job);
                 self.touched.leases.insert(*job);
-                if let Some((_, result)) = attachment.results.iter().find(|(lease, _)| lease.job == *job) {
+                // Of the newest attempt only: the same report may carry the result of a straggler.
+                let attempt = self.book.job_row(*job).expect("a job that just ended is remembered").offers;
+                let newest = LeaseId { job: *job, attempt };
+                if let Some((_, result)) = attachment.results.iter().find(|(lease, _)| *lease == newest) {
                     batch.put(Table::Results, &codec::id_key(job.0), |out| out.extend(result));
                 }
             }

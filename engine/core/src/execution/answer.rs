@@ -1,6 +1,9 @@
 //! Answers to bots: at the end of a batch, each call once, with all that the batch gave it.
 
-use super::{Book, job::JobState};
+use super::{
+    Book,
+    job::{JobState, Told},
+};
 use crate::{Answer, Effect, LeaseId, PollId, SessionId, Step, Timestamp, queue::SessionIx};
 
 impl Book {
@@ -24,19 +27,25 @@ impl Book {
     pub(super) fn supersede(&mut self, now: Timestamp, index: SessionIx, step: &mut Step) {
         self.stop_asking(index);
         let Some(poll) = self.session_mut(index).poll.take() else { return };
-        let leases = self.leases_of(index, |sent| sent.is_some());
+        let leases = self.leases_of(index, |told| told != Told::No);
         let expires = now.after(self.settings.session_timeout);
         let session = self.session(index);
         let (session, version) = (session.id, session.version);
         step.effects.push(Effect::Answer(Answer { session, poll: poll.id, leases, expires, version }));
     }
 
-    /// What an answer offered did not reach the bot, unless a later answer carries it too.
+    /// An answer did not reach the bot: what only that answer offered is taken back.
     pub(super) fn undelivered(&mut self, now: Timestamp, session: SessionId, poll: PollId, step: &mut Step) {
-        let Some(index) = self.session_index.get(&session).copied() else { return };
+        if let Some(index) = self.session_index.get(&session).copied() {
+            self.take_back(now, index, Told::Once(poll), step);
+        }
+    }
+
+    /// Withdraws the session's leases of which the bot was told as much as this.
+    pub(super) fn take_back(&mut self, now: Timestamp, index: SessionIx, told: Told, step: &mut Step) {
         for job in self.session(index).jobs.clone() {
             let JobState::Leased(lease) = self.job(job).state else { panic!("a session holds leased jobs") };
-            if lease.sent == Some(poll) && lease.started_at.is_none() {
+            if lease.told == told {
                 self.withdraw(now, job, step);
             }
         }
@@ -49,7 +58,7 @@ impl Book {
         session.contact = now;
         for job in &session.jobs {
             if let JobState::Leased(lease) = &mut self.jobs[job.0 as usize].state {
-                lease.sent = Some(poll.id);
+                lease.told = if lease.told == Told::No { Told::Once(poll.id) } else { Told::MayKnow };
             }
         }
         self.stop_asking(index);
@@ -60,9 +69,9 @@ impl Book {
         Some(Answer { session, poll: poll.id, leases, expires: now.after(self.settings.session_timeout), version })
     }
 
-    fn leases_of(&self, index: SessionIx, wanted: impl Fn(Option<PollId>) -> bool) -> Vec<LeaseId> {
+    fn leases_of(&self, index: SessionIx, wanted: impl Fn(Told) -> bool) -> Vec<LeaseId> {
         let jobs = self.session(index).jobs.iter().map(|job| self.job(*job));
-        jobs.filter(|job| matches!(job.state, JobState::Leased(lease) if wanted(lease.sent)))
+        jobs.filter(|job| matches!(job.state, JobState::Leased(lease) if wanted(lease.told)))
             .map(|job| LeaseId { job: job.id, attempt: job.offers })
             .collect()
     }

@@ -3,7 +3,7 @@
 
 use super::{
     Book, Timer,
-    job::{Job, JobState, Lease, duration, millis},
+    job::{Job, JobState, Lease, Told, duration, millis},
     session::Session,
 };
 use crate::{
@@ -64,7 +64,7 @@ impl Book {
 
     fn apply_created(&mut self, created: &JobCreated) {
         let class = self.queue.enter_requirements(&created.instance, &created.requirements, &created.label);
-        let lane = self.queue.enter_lane(&created.instance, &created.lane, created.weight);
+        let lane = self.queue.enter_lane(&created.instance, &created.lane, created.weight, created.age);
         let operation = crate::OperationId(created.job.0);
         let job = Job {
             id: created.job,
@@ -74,6 +74,7 @@ impl Book {
             lane,
             rank: created.rank,
             age: created.age,
+            weight: created.weight,
             queued_at: created.queued_at,
             queue_timeout_ms: created.queue_timeout.map(millis),
             execution_timeout_ms: created.execution_timeout.map(millis),
@@ -100,7 +101,7 @@ impl Book {
         let job = &jobs[index.0 as usize];
         operations.extend(job.operations().map(|row| (row.operation, index)));
         if !job.do_not_cache {
-            self.make_mergeable(index);
+            self.enter_flight(index);
         }
         index
     }
@@ -135,7 +136,7 @@ impl Book {
         job.offers = lease.attempt;
         let spot = job.spot();
         self.queue.remove(spot);
-        self.hold_lease(index, Lease { session, offered_at: at, started_at: None, sent: None }, at);
+        self.hold_lease(index, Lease { session, offered_at: at, started_at: None, told: Told::No }, at);
     }
 
     /// A job that is in no queue is with a bot from now on.
@@ -174,8 +175,9 @@ impl Book {
         }
         self.set_job_timer(index, None);
         self.job_mut(index).state = JobState::Completed { at, outcome };
-        if !matches!(outcome, Outcome::Reported { code: 0, cacheable: true }) {
-            self.make_unmergeable(index);
+        self.leave_flight(index);
+        if matches!(outcome, Outcome::Reported { code: 0, cacheable: true }) {
+            self.remember_result(index);
         }
         self.finished.push_back((at, index));
     }

@@ -5,7 +5,9 @@ use std::{
     time::Duration,
 };
 
+use hashbrown::HashTable;
 use rustc_hash::FxBuildHasher;
+use slab::Slab;
 
 use super::Book;
 use crate::{
@@ -25,6 +27,8 @@ pub(super) struct Job {
     /// Changes when a more urgent request joins.
     pub(super) rank: i64,
     pub(super) age: u64,
+    /// As it came; the lane goes by its newest job's.
+    pub(super) weight: u32,
     pub(super) queued_at: Timestamp,
     pub(super) queue_timeout_ms: Option<u32>,
     pub(super) execution_timeout_ms: Option<u32>,
@@ -59,8 +63,18 @@ pub(super) struct Lease {
     pub(super) session: SessionIx,
     pub(super) offered_at: Timestamp,
     pub(super) started_at: Option<Timestamp>,
-    /// The newest call whose answer carries it. Not durable: after a restart it is sent again.
-    pub(super) sent: Option<PollId>,
+    pub(super) told: Told,
+}
+
+/// What the bot may know of its lease. Not durable: after a restart it may know of every one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Told {
+    /// No answer carries it yet.
+    No,
+    /// The answer to this call is the only one that carries it, and the bot has not listed it.
+    Once(PollId),
+    /// The bot listed it, or more than one answer carried it: it cannot be taken back unheard.
+    MayKnow,
 }
 
 impl Job {
@@ -97,36 +111,63 @@ fn merge_hash(instance: &InstanceName, action: &Digest) -> u64 {
     std::hash::Hasher::finish(&hasher)
 }
 
+fn same_action<'a>(
+    jobs: &'a Slab<Job>,
+    instance: &'a InstanceName,
+    action: &'a Digest,
+) -> impl Fn(&JobIx) -> bool + 'a {
+    move |other| {
+        let other = &jobs[other.0 as usize];
+        other.action == *action && other.instance == *instance
+    }
+}
+
+fn remove(table: &mut HashTable<JobIx>, jobs: &Slab<Job>, index: JobIx) {
+    let job = &jobs[index.0 as usize];
+    if let Ok(entry) = table.find_entry(merge_hash(&job.instance, &job.action), |other| *other == index) {
+        entry.remove();
+    }
+}
+
+/// Which jobs a request for an action may join.
 impl Book {
-    /// The job that a request for this action may join, if there is one.
-    pub(super) fn mergeable(&self, instance: &InstanceName, action: &Digest) -> Option<JobIx> {
-        self.mergeable
-            .find(merge_hash(instance, action), |index| {
-                let job = &self.jobs[index.0 as usize];
-                job.action == *action && job.instance == *instance
-            })
-            .copied()
+    pub(super) fn in_flight(&self, instance: &InstanceName, action: &Digest) -> Option<JobIx> {
+        self.in_flight.find(merge_hash(instance, action), same_action(&self.jobs, instance, action)).copied()
     }
 
-    /// Requests for the same action may join this job from now on, and no other.
-    pub(super) fn make_mergeable(&mut self, index: JobIx) {
-        let jobs = &self.jobs;
-        let (instance, action) = (&jobs[index.0 as usize].instance, &jobs[index.0 as usize].action);
-        let same = |other: &JobIx| {
-            let other = &jobs[other.0 as usize];
-            other.action == *action && other.instance == *instance
-        };
-        let rehash = |other: &JobIx| merge_hash(&jobs[other.0 as usize].instance, &jobs[other.0 as usize].action);
-        let entry = self.mergeable.entry(merge_hash(instance, action), same, rehash);
-        entry.insert(index);
+    pub(super) fn recent(&self, instance: &InstanceName, action: &Digest) -> Option<JobIx> {
+        self.recent.find(merge_hash(instance, action), same_action(&self.jobs, instance, action)).copied()
     }
 
-    /// Nobody may join this job any more.
-    pub(super) fn make_unmergeable(&mut self, index: JobIx) {
-        let job = &self.jobs[index.0 as usize];
+    /// A second job of the action can only be one that the action cache answered: it is over at once, and the first
+    /// stays the one to join.
+    pub(super) fn enter_flight(&mut self, index: JobIx) {
+        let Self { jobs, in_flight, .. } = self;
+        let job = &jobs[index.0 as usize];
         let hash = merge_hash(&job.instance, &job.action);
-        if let Ok(entry) = self.mergeable.find_entry(hash, |other| *other == index) {
-            entry.remove();
-        }
+        in_flight.entry(hash, same_action(jobs, &job.instance, &job.action), rehash(jobs)).or_insert(index);
+    }
+
+    pub(super) fn leave_flight(&mut self, index: JobIx) {
+        remove(&mut self.in_flight, &self.jobs, index);
+    }
+
+    /// Takes the place of an older result of the action.
+    pub(super) fn remember_result(&mut self, index: JobIx) {
+        let Self { jobs, recent, .. } = self;
+        let job = &jobs[index.0 as usize];
+        let hash = merge_hash(&job.instance, &job.action);
+        recent.entry(hash, same_action(jobs, &job.instance, &job.action), rehash(jobs)).insert(index);
+    }
+
+    pub(super) fn forget_result(&mut self, index: JobIx) {
+        remove(&mut self.recent, &self.jobs, index);
+    }
+}
+
+fn rehash(jobs: &Slab<Job>) -> impl Fn(&JobIx) -> u64 + '_ {
+    |index| {
+        let job = &jobs[index.0 as usize];
+        merge_hash(&job.instance, &job.action)
     }
 }

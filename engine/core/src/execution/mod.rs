@@ -70,8 +70,11 @@ pub struct Book {
     jobs: Slab<Job>,
     job_index: FxHashMap<JobId, JobIx>,
     operations: FxHashMap<OperationId, JobIx>,
-    /// Jobs that a request for the same action may join: in flight, or finished moments ago.
-    mergeable: HashTable<JobIx>,
+    /// Jobs in flight that a request for the same action may join: one an action.
+    in_flight: HashTable<JobIx>,
+    /// Jobs whose result a request for the same action may take, because they finished moments ago: the newest of
+    /// each action.
+    recent: HashTable<JobIx>,
     sessions: Slab<Session>,
     session_index: FxHashMap<SessionId, SessionIx>,
     bots: FxHashMap<(InstanceName, Arc<str>), SessionIx>,
@@ -102,7 +105,8 @@ impl Book {
             jobs: Slab::new(),
             job_index: FxHashMap::default(),
             operations: FxHashMap::default(),
-            mergeable: HashTable::new(),
+            in_flight: HashTable::new(),
+            recent: HashTable::new(),
             sessions: Slab::new(),
             session_index: FxHashMap::default(),
             bots: FxHashMap::default(),
@@ -126,7 +130,7 @@ impl Book {
             Event::Delete { operation, job } => self.delete(operation, job, &mut step)?,
             Event::OpenSession(open) => self.open_session(now, *open, &mut step)?,
             Event::UpdateSession(update) => self.update_session(now, *update, &mut step)?,
-            Event::PollEnded { session, poll } => self.poll_ended(now, session, poll),
+            Event::PollEnded { session, poll } => self.poll_ended(now, session, poll, &mut step),
             Event::Undelivered { session, poll } => self.undelivered(now, session, poll, &mut step),
             Event::Drain { instance, bot_id, on } => self.drain(now, instance, bot_id, on, &mut step),
             Event::Tick => self.tick(now, &mut step),

@@ -1,7 +1,11 @@
 //! What a bot says of a lease. The report of an older attempt, or of a lease that is not its own, changes
 //! nothing.
 
-use super::{Book, job::JobState, session::UNAVAILABLE};
+use super::{
+    Book,
+    job::{JobState, Told},
+    session::UNAVAILABLE,
+};
 use crate::{
     Effect, Fact, LeaseId, LeaseReport, Outcome, ReportedState, Step, Timestamp,
     queue::{JobIx, SessionIx},
@@ -23,6 +27,7 @@ impl Book {
             }
             return;
         };
+        self.lease_mut(index).told = Told::MayKnow;
         match report.state {
             ReportedState::Pending => {}
             ReportedState::Active => {

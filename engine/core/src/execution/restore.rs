@@ -2,7 +2,7 @@
 
 use super::{
     Book, Settings,
-    job::{Job, JobState, Lease, duration, millis},
+    job::{Job, JobState, Lease, Told, duration, millis},
     session::Session,
 };
 use crate::{
@@ -77,7 +77,7 @@ impl Book {
 
     fn restore_job(&mut self, now: Timestamp, row: JobRow, lease: Option<LeaseRow>) {
         let class = self.queue.enter_requirements(&row.instance, &row.requirements, &row.label);
-        let lane = self.queue.enter_lane(&row.instance, &row.lane, row.weight);
+        let lane = self.queue.enter_lane(&row.instance, &row.lane, row.weight, row.age);
         let mut operations = row.operations.into_iter();
         let job = Job {
             id: row.job,
@@ -87,6 +87,7 @@ impl Book {
             lane,
             rank: row.rank,
             age: row.age,
+            weight: row.weight,
             queued_at: row.queued_at,
             queue_timeout_ms: row.queue_timeout.map(millis),
             execution_timeout_ms: row.execution_timeout.map(millis),
@@ -110,7 +111,7 @@ impl Book {
 
     fn restore_lease(&mut self, now: Timestamp, index: JobIx, row: LeaseRow) {
         let session: SessionIx = *self.session_index.get(&row.session).expect("a lease's row names an open session");
-        let lease = Lease { session, offered_at: row.offered_at, started_at: row.started_at, sent: None };
+        let lease = Lease { session, offered_at: row.offered_at, started_at: row.started_at, told: Told::MayKnow };
         self.hold_lease(index, lease, row.offered_at);
         let grace = now.after(self.settings.session_timeout);
         if let Some(at) = self.job(index).timer
@@ -127,7 +128,6 @@ impl Book {
             JobState::Completed { at, outcome } => JobRowState::Completed { at, outcome },
         };
         let (requirements, label) = self.queue.requirements(job.class);
-        let (lane, weight) = self.queue.lane(job.lane);
         JobRow {
             job: job.id,
             instance: job.instance.clone(),
@@ -135,8 +135,8 @@ impl Book {
             do_not_cache: job.do_not_cache,
             requirements: requirements.clone(),
             label: label.clone(),
-            lane: lane.clone(),
-            weight,
+            lane: self.queue.lane(job.lane).clone(),
+            weight: job.weight,
             rank: job.rank,
             age: job.age,
             queued_at: job.queued_at,

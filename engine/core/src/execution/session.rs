@@ -6,7 +6,7 @@ use super::{Book, Timer};
 use crate::{
     Answer, BotStatus, Effect, Fact, InstanceName, LeaseId, OpenSession, PollId, Rejection, SLOTS_MAX, SessionChanged,
     SessionEnd, SessionId, SessionOpened, Step, Timestamp, UpdateSession,
-    execution::job::JobState,
+    execution::job::{JobState, Told},
     queue::{CapabilityIx, JobIx, SessionIx},
 };
 
@@ -146,8 +146,8 @@ impl Book {
         Ok(())
     }
 
-    /// The call ended unanswered. Its bot was in contact until now.
-    pub(super) fn poll_ended(&mut self, now: Timestamp, session: SessionId, poll: PollId) {
+    /// The call ended unanswered. Its bot was in contact until now; what this batch offered it, it will not hear.
+    pub(super) fn poll_ended(&mut self, now: Timestamp, session: SessionId, poll: PollId, step: &mut Step) {
         if let Some(index) = self.session_index.get(&session).copied()
             && self.session(index).poll.is_some_and(|held| held.id == poll)
         {
@@ -155,12 +155,14 @@ impl Book {
             self.session_mut(index).poll = None;
             self.session_mut(index).contact = now;
             self.arm(index);
+            self.take_back(now, index, Told::No, step);
         }
     }
 
-    /// Ends a session: its leases are lost attempts.
+    /// Ends a session: its leases are lost attempts, but for those that its bot never heard of.
     pub(super) fn close_session(&mut self, now: Timestamp, index: SessionIx, reason: SessionEnd, step: &mut Step) {
         self.stop_asking(index);
+        self.take_back(now, index, Told::No, step);
         let session = self.session_mut(index);
         let (id, poll, jobs) = (session.id, session.poll.take(), session.jobs.clone());
         for job in jobs {

@@ -41,14 +41,15 @@ impl Book {
         if submit.do_not_cache {
             return None;
         }
-        let index = self.mergeable(&submit.instance, &submit.action)?;
-        match self.job(index).state {
-            JobState::Queued | JobState::Leased(_) => Some(index),
-            JobState::Completed { at, .. } => {
-                let missed = submit.lookup_began <= at && now.since(at) <= self.settings.recent_results;
-                (missed && !submit.skip_cache_lookup).then_some(index)
-            }
+        if let Some(index) = self.in_flight(&submit.instance, &submit.action) {
+            return Some(index);
         }
+        let index = self.recent(&submit.instance, &submit.action)?;
+        let JobState::Completed { at, .. } = self.job(index).state else {
+            panic!("a recent result is of a job that is over")
+        };
+        let missed = submit.lookup_began <= at && now.since(at) <= self.settings.recent_results;
+        (missed && !submit.skip_cache_lookup).then_some(index)
     }
 
     fn create(&mut self, now: Timestamp, submit: Submit, step: &mut Step) -> JobIx {

@@ -49,7 +49,7 @@ impl Book {
                 return;
             }
             self.finished.pop_front();
-            self.make_unmergeable(index);
+            self.forget_result(index);
             let job = self.jobs.remove(index.0 as usize);
             self.queue.leave_requirements(job.class);
             self.queue.leave_lane(job.lane);

@@ -11,6 +11,8 @@ pub(super) struct Lane {
     pub(super) instance: InstanceName,
     pub(super) key: LaneKey,
     pub(super) weight: u32,
+    /// Age of the job that brought the weight: recovery meets jobs in the order of their ids.
+    pub(super) weight_age: u64,
     pub(super) queued: u32,
     pub(super) running: u32,
     /// Jobs that name the lane, waiting or running: it is forgotten with the last.
@@ -27,16 +29,26 @@ impl Lane {
 }
 
 impl Queue {
-    /// Finds or makes a lane for one more job. The newest weight holds for the lane.
-    pub(crate) fn enter_lane(&mut self, instance: &InstanceName, key: &LaneKey, weight: u32) -> LaneIx {
+    /// Finds or makes a lane for one more job. The weight of the newest job holds for the lane.
+    pub(crate) fn enter_lane(&mut self, instance: &InstanceName, key: &LaneKey, weight: u32, age: u64) -> LaneIx {
         let lanes = &mut self.lanes;
         let index = *self.lane_index.entry((instance.clone(), key.clone())).or_insert_with(|| {
-            let lane = Lane { instance: instance.clone(), key: key.clone(), weight, queued: 0, running: 0, jobs: 0 };
+            let lane = Lane {
+                instance: instance.clone(),
+                key: key.clone(),
+                weight: 1,
+                weight_age: 0,
+                queued: 0,
+                running: 0,
+                jobs: 0,
+            };
             LaneIx(u32::try_from(lanes.insert(lane)).expect("fewer than 2^32 lanes"))
         });
         let lane = &mut lanes[index.0 as usize];
         lane.jobs += 1;
-        lane.weight = weight.max(1);
+        if age >= lane.weight_age {
+            (lane.weight, lane.weight_age) = (weight.max(1), age);
+        }
         index
     }
 

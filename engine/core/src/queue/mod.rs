@@ -103,10 +103,9 @@ impl Queue {
         (&class.key.requirements, &class.key.label)
     }
 
-    /// The lane's key and weight.
-    pub(crate) fn lane(&self, lane: LaneIx) -> (&LaneKey, u32) {
-        let lane = &self.lanes[lane.0 as usize];
-        (&lane.key, lane.weight)
+    /// The lane's key.
+    pub(crate) fn lane(&self, lane: LaneIx) -> &LaneKey {
+        &self.lanes[lane.0 as usize].key
     }
 
     /// How many jobs of the class stand before a place, and how many it has queued in all. Walks the lane.

@@ -1,0 +1,359 @@
+//! The execution book against a naive model, event by event: same facts, same replies, same answers, same rows.
+//! And the two ways to a book that must agree: `restore(rows)` and applying every fact.
+
+mod naive;
+
+use std::{sync::Arc, time::Duration};
+
+use berth_core::{
+    Answer, Book, BotStatus, Digest, Event, Fact, JobId, LaneKey, LeaseId, LeaseReport, OpenSession, OperationId,
+    PollId, Property, PropertySet, ReportedState, SessionId, Settings, Submit, Timestamp, UpdateSession, WorkerChange,
+};
+use naive::{Naive, State};
+use proptest::prelude::*;
+
+/// One random step. Numbers pick among what is there, so that shrinking keeps a step meaningful.
+#[derive(Clone, Debug)]
+enum Act {
+    Submit { action: u8, needs: u8, lane: u8, weight: u32, rank: i64, flags: u8, lookup_age_s: u64, timeouts: u8 },
+    Cached { action: u8 },
+    Cancel { pick: usize },
+    Delete { pick: usize },
+    Open { bot: u8, offers: u8, slots: u32, flags: u8, hold_s: Option<u64> },
+    Update { pick: usize, keep: u8, states: u64, status: u8, change: u8, hold_s: Option<u64> },
+    PollEnded { pick: usize },
+    Undelivered { pick: usize },
+    Drain { bot: u8, on: bool },
+    Pass { ms: u64 },
+    EndBatch,
+    Restart,
+}
+
+fn acts() -> impl Strategy<Value = Act> {
+    let hold = || proptest::option::weighted(0.85, 0..40_u64);
+    prop_oneof![
+        8 => (0..6_u8, 0..5_u8, 0..3_u8, 1..4_u32, -1..2_i64, 0..16_u8, 0..15_u64, 0..9_u8).prop_map(
+            |(action, needs, lane, weight, rank, flags, lookup_age_s, timeouts)| Act::Submit {
+                action, needs, lane, weight, rank, flags, lookup_age_s, timeouts
+            }
+        ),
+        1 => (0..6_u8).prop_map(|action| Act::Cached { action }),
+        2 => any::<usize>().prop_map(|pick| Act::Cancel { pick }),
+        1 => any::<usize>().prop_map(|pick| Act::Delete { pick }),
+        3 => (0..4_u8, 0..4_u8, 0..4_u32, 0..8_u8, hold())
+            .prop_map(|(bot, offers, slots, flags, hold_s)| Act::Open { bot, offers, slots, flags, hold_s }),
+        12 => (any::<usize>(), any::<u8>(), any::<u64>(), 0..12_u8, 0..24_u8, hold()).prop_map(
+            |(pick, keep, states, status, change, hold_s)| Act::Update { pick, keep, states, status, change, hold_s }
+        ),
+        2 => any::<usize>().prop_map(|pick| Act::PollEnded { pick }),
+        2 => any::<usize>().prop_map(|pick| Act::Undelivered { pick }),
+        1 => (0..4_u8, any::<bool>()).prop_map(|(bot, on)| Act::Drain { bot, on }),
+        4 => prop_oneof![0..100_u64, 0..60_000_u64].prop_map(|ms| Act::Pass { ms }),
+        10 => Just(Act::EndBatch),
+        1 => Just(Act::Restart),
+    ]
+}
+
+/// The book, the model, a book that only ever applied facts, and what random steps pick from.
+struct Pair {
+    settings: Settings,
+    now: Timestamp,
+    book: Book,
+    model: Naive,
+    applied: Book,
+    operations: Vec<OperationId>,
+    /// Answers that left, newest last.
+    answered: Vec<(SessionId, PollId)>,
+    /// Leases that were ever offered.
+    leases: Vec<LeaseId>,
+    ids: u128,
+}
+
+impl Pair {
+    fn new() -> Self {
+        let settings = Settings { attempts_max: 3, ..Settings::default() };
+        Self {
+            settings,
+            now: Timestamp(1_000_000_000),
+            book: Book::new(settings),
+            model: Naive::new(settings),
+            applied: Book::new(settings),
+            operations: Vec::new(),
+            answered: Vec::new(),
+            leases: Vec::new(),
+            ids: 0,
+        }
+    }
+
+    fn id(&mut self) -> u128 {
+        // Scattered, because recovery meets rows in the order of their ids.
+        self.ids += 1;
+        self.ids.wrapping_mul(0x9e37_79b9_7f4a_7c15_f39c_c060_5ced_c835)
+    }
+
+    fn run(&mut self, act: Act) {
+        match act {
+            Act::Pass { ms } => {
+                // Odd microseconds, so that deadlines rarely coincide.
+                self.now = self.now.after(Duration::from_micros(ms * 1_000 + 7));
+                self.end_batch();
+            }
+            Act::EndBatch => self.end_batch(),
+            Act::Restart => {
+                self.end_batch();
+                self.book = Book::restore(self.settings, self.now, self.book.rows());
+                self.model.restart(self.now);
+            }
+            act => {
+                if let Some(event) = self.event(act) {
+                    self.handle(event);
+                }
+            }
+        }
+        self.compare();
+    }
+
+    fn event(&mut self, act: Act) -> Option<Event> {
+        Some(match act {
+            Act::Submit { action, needs, lane, weight, rank, flags, lookup_age_s, timeouts } => {
+                let operation = self.new_operation();
+                let ago = Timestamp(self.now.0 - Duration::from_secs(lookup_age_s).as_micros() as u64);
+                let timeout = |n: u8| (n > 0).then(|| Duration::from_secs(u64::from(n) * 20));
+                Event::Submit(Box::new(Submit {
+                    do_not_cache: flags & 3 == 1,
+                    skip_cache_lookup: flags & 12 == 4,
+                    lookup_began: ago,
+                    requirements: needed(needs),
+                    lane: LaneKey(["", "a", "b"][usize::from(lane)].into()),
+                    weight,
+                    rank,
+                    queue_timeout: timeout(timeouts % 3),
+                    execution_timeout: timeout(timeouts / 3),
+                    ..submit(operation, action)
+                }))
+            }
+            Act::Cached { action } => {
+                let operation = self.new_operation();
+                Event::SubmitCached(Box::new(submit(operation, action)))
+            }
+            Act::Cancel { pick } => Event::Cancel { operation: *choose(&self.operations, pick)? },
+            Act::Delete { pick } => {
+                let operation = *choose(&self.operations, pick)?;
+                let job = self.book.operation(operation).map_or(JobId(operation.0), |view| view.job);
+                Event::Delete { operation, job }
+            }
+            Act::Open { bot, offers, slots, flags, hold_s } => Event::OpenSession(Box::new(OpenSession {
+                session: SessionId(self.id()),
+                instance: "main".into(),
+                bot_id: bot_name(bot),
+                identity: "".into(),
+                capabilities: offered(offers),
+                slots,
+                hold_when_full: flags & 1 == 1,
+                status: if flags & 6 == 6 { BotStatus::Unhealthy } else { BotStatus::Ok },
+                poll: PollId(self.id() as u64),
+                hold_until: hold_s.map(|s| self.now.after(Duration::from_secs(s))),
+            })),
+            Act::Update { pick, keep, states, status, change, hold_s } => {
+                let session = choose(&self.model.sessions, pick)?.id;
+                Event::UpdateSession(Box::new(self.update(session, keep, states, status, change, hold_s)))
+            }
+            Act::PollEnded { pick } => {
+                let session = choose(&self.model.sessions, pick)?;
+                Event::PollEnded { session: session.id, poll: session.poll.map_or(PollId(0), |poll| poll.id) }
+            }
+            Act::Undelivered { pick } => {
+                let (session, poll) = *choose(&self.answered, self.answered.len().saturating_sub(1 + pick % 4))?;
+                Event::Undelivered { session, poll }
+            }
+            Act::Drain { bot, on } => Event::Drain { instance: "main".into(), bot_id: bot_name(bot), on },
+            Act::Pass { .. } | Act::EndBatch | Act::Restart => return None,
+        })
+    }
+
+    /// What a bot may say: mostly of its own leases, sometimes of any.
+    fn update(
+        &mut self,
+        id: SessionId,
+        keep: u8,
+        states: u64,
+        status: u8,
+        change: u8,
+        hold_s: Option<u64>,
+    ) -> UpdateSession {
+        let session = self.model.session(id).expect("picked among those that are there");
+        let mut listed: Vec<LeaseId> =
+            session.leases.iter().map(|job| self.model.job(*job).expect("it is leased").lease()).collect();
+        listed.extend(&session.ghosts);
+        if keep & 7 == 7 {
+            listed.extend(choose(&self.leases, usize::from(keep)));
+        }
+        if keep & 24 == 24 && !listed.is_empty() {
+            listed.remove(usize::from(keep) % listed.len());
+        }
+        let state = |n: u64| match n % 16 {
+            0 | 1 => ReportedState::Pending,
+            2..=8 => ReportedState::Active,
+            9..=12 => ReportedState::Completed { code: 0, cacheable: n & 16 == 0 },
+            13 => ReportedState::Completed { code: 3, cacheable: false },
+            14 => ReportedState::Completed { code: 13, cacheable: false },
+            _ => ReportedState::Cancelled,
+        };
+        let report =
+            |(at, lease): (usize, &LeaseId)| LeaseReport { lease: *lease, state: state(states >> (5 * (at % 12))) };
+        let leases = listed.iter().enumerate().map(report).collect();
+        let worker = (change < 2).then(|| WorkerChange {
+            capabilities: offered(change + 1),
+            slots: u32::from(keep) % 4,
+            hold_when_full: keep & 32 == 0,
+        });
+        UpdateSession {
+            session: id,
+            bot_id: if change == 23 { "impostor".into() } else { session.bot_id.clone() },
+            identity: "".into(),
+            status: match status {
+                0 => BotStatus::Unhealthy,
+                1 => BotStatus::Terminating,
+                _ => BotStatus::Ok,
+            },
+            worker,
+            leases,
+            poll: PollId(self.id() as u64),
+            hold_until: hold_s.map(|s| self.now.after(Duration::from_secs(s))),
+        }
+    }
+
+    fn handle(&mut self, event: Event) {
+        match self.book.handle(self.now, event.clone()) {
+            Ok(step) => {
+                let expected = self.model.handle(self.now, &event, &step.facts).expect("the book accepted it");
+                assert_eq!(step.facts, expected.facts, "facts of {event:?}");
+                assert_eq!(step.reply, expected.reply, "reply to {event:?}");
+                let answers = step.effects.iter().filter_map(|effect| match effect {
+                    berth_core::Effect::Answer(answer) => Some(unversioned(answer)),
+                    _ => None,
+                });
+                assert_eq!(answers.collect::<Vec<_>>(), expected.answers, "answers within {event:?}");
+                self.note(&step.facts);
+            }
+            Err(rejection) => {
+                assert_eq!(self.model.handle(self.now, &event, &[]).err(), Some(rejection), "{event:?}");
+            }
+        }
+    }
+
+    fn end_batch(&mut self) {
+        let due = self.book.next_deadline();
+        assert!(due <= self.model.next_deadline() || self.model.next_deadline().is_none(), "a deadline is missed");
+        while self.book.next_deadline().is_some_and(|at| at <= self.now) {
+            self.handle(Event::Tick);
+        }
+        let mut answers: Vec<_> = self.book.finish_batch(self.now).iter().map(unversioned).collect();
+        let mut expected = self.model.finish_batch(self.now);
+        // Deadlines that come together have no order of their own.
+        answers.sort_by_key(|answer| (answer.session, answer.poll));
+        expected.sort_by_key(|answer| (answer.session, answer.poll));
+        assert_eq!(answers, expected, "answers at the end of the batch");
+        self.answered.extend(answers.iter().map(|answer| (answer.session, answer.poll)));
+    }
+
+    fn note(&mut self, facts: &[Fact]) {
+        for fact in facts {
+            self.applied.apply(fact);
+            if let Fact::LeaseOffered { lease, .. } = fact {
+                self.leases.push(*lease);
+            }
+        }
+    }
+
+    fn compare(&self) {
+        let rows = self.book.rows();
+        assert_eq!(rows, self.model.rows(), "rows");
+        assert_eq!(rows, self.applied.rows(), "rows of the applied facts");
+        assert_eq!(rows, Book::restore(self.settings, self.now, rows.clone()).rows(), "rows of a restored book");
+        for operation in &self.operations {
+            let stage = self.book.operation(*operation).map(|view| view.stage);
+            assert_eq!(stage, self.model.stage(*operation), "{operation:?}");
+        }
+        for session in &self.model.sessions {
+            let view = self.book.session_view(session.id).expect("the rows are equal");
+            let leases: Vec<_> =
+                session.leases.iter().map(|job| self.model.job(*job).expect("it is leased").lease()).collect();
+            assert_eq!(view.leases, leases);
+            assert_eq!(view.ghosts, session.ghosts);
+            assert_eq!(view.asking, session.ticket.is_some());
+        }
+        let waiting = self.model.jobs.iter().filter(|job| job.state == State::Queued).count();
+        assert_eq!(self.book.counts().queued, waiting);
+    }
+
+    fn new_operation(&mut self) -> OperationId {
+        let operation = OperationId(self.id());
+        self.operations.push(operation);
+        operation
+    }
+}
+
+fn submit(operation: OperationId, action: u8) -> Submit {
+    Submit {
+        operation,
+        instance: "main".into(),
+        action: Digest { hash: [action; 32], size_bytes: 1 },
+        do_not_cache: false,
+        skip_cache_lookup: false,
+        lookup_began: Timestamp(0),
+        requirements: PropertySet::default(),
+        label: "".into(),
+        lane: LaneKey::default(),
+        weight: 1,
+        rank: 0,
+        queue_timeout: None,
+        execution_timeout: None,
+    }
+}
+
+fn choose<T>(from: &[T], pick: usize) -> Option<&T> {
+    from.get(pick.checked_rem(from.len())?)
+}
+
+fn bot_name(bot: u8) -> Arc<str> {
+    format!("bot-{bot}").into()
+}
+
+fn set(properties: &[(&str, &str)]) -> PropertySet {
+    properties.iter().map(|(name, value)| Property::new(*name, *value)).collect()
+}
+
+fn needed(needs: u8) -> PropertySet {
+    match needs {
+        0 | 1 => set(&[]),
+        2 => set(&[("os", "linux")]),
+        3 => set(&[("os", "linux"), ("pool", "big")]),
+        _ => set(&[("os", "mac")]),
+    }
+}
+
+fn offered(offers: u8) -> Vec<PropertySet> {
+    match offers {
+        0 => vec![set(&[])],
+        1 => vec![set(&[("os", "linux")])],
+        2 => vec![set(&[("os", "linux"), ("pool", "big")])],
+        _ => vec![set(&[("os", "mac")]), set(&[("os", "linux")])],
+    }
+}
+
+fn unversioned(answer: &Answer) -> Answer {
+    Answer { version: 0, ..answer.clone() }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 400, max_shrink_iters: 20_000, ..ProptestConfig::default() })]
+
+    #[test]
+    fn the_book_does_what_the_naive_model_says(acts in proptest::collection::vec(acts(), 1..150)) {
+        let mut pair = Pair::new();
+        for act in acts {
+            pair.run(act);
+        }
+    }
+}

@@ -1,0 +1,207 @@
+//! Submit, cancel, offer, lose, complete.
+
+use super::*;
+use berth_core::{JobCreated, Submit};
+
+impl Naive {
+    pub(super) fn submit(&mut self, now: Timestamp, submit: &Submit) -> Result<Reply, Rejection> {
+        self.refuse_taken(submit)?;
+        if let Some(job) = self.joinable(now, submit) {
+            let known = self.job_mut(job);
+            let rank = (known.state == State::Queued && submit.rank < known.rank).then_some(submit.rank);
+            known.operations.push(Handle { id: submit.operation, cancelled: None, deleted: false });
+            known.rank = rank.unwrap_or(known.rank);
+            self.facts.push(Fact::OperationAdded { operation: submit.operation, job, rank });
+            return Ok(Reply::Submitted { job, merged: true });
+        }
+        let job = self.create(now, submit);
+        self.serve(now, job);
+        Ok(Reply::Submitted { job, merged: false })
+    }
+
+    pub(super) fn submit_cached(&mut self, now: Timestamp, submit: &Submit) -> Result<Reply, Rejection> {
+        self.refuse_taken(submit)?;
+        let job = self.create(now, submit);
+        self.complete(now, job, Outcome::Cached);
+        Ok(Reply::Submitted { job, merged: false })
+    }
+
+    fn refuse_taken(&self, submit: &Submit) -> Result<(), Rejection> {
+        let id = submit.operation;
+        let taken = self
+            .jobs
+            .iter()
+            .any(|job| job.id.0 == id.0 || job.operations.iter().any(|handle| handle.id == id && !handle.deleted));
+        if taken { Err(Rejection::IdTaken(id.0)) } else { Ok(()) }
+    }
+
+    /// A job in flight that runs the same, else the newest good result, if it came after the lookup began.
+    fn joinable(&self, now: Timestamp, submit: &Submit) -> Option<JobId> {
+        if submit.do_not_cache {
+            return None;
+        }
+        let same = |job: &&Job| !job.do_not_cache && job.instance == submit.instance && job.action == submit.action;
+        let over = |job: &&Job| matches!(job.state, State::Completed { .. });
+        if let Some(job) = self.jobs.iter().filter(same).find(|job| !over(job)) {
+            return Some(job.id);
+        }
+        let good = |job: &Job| match job.state {
+            State::Completed { at, outcome: Outcome::Reported { code: 0, cacheable: true } } => Some((at, job.id)),
+            _ => None,
+        };
+        let (at, job) = self.jobs.iter().filter(same).filter_map(good).max_by_key(|(at, _)| *at)?;
+        let fresh = submit.lookup_began <= at && now.since(at) <= self.settings.recent_results;
+        (fresh && !submit.skip_cache_lookup).then_some(job)
+    }
+
+    fn create(&mut self, now: Timestamp, submit: &Submit) -> JobId {
+        self.age += 1;
+        let (id, weight) = (JobId(submit.operation.0), submit.weight.max(1));
+        self.jobs.push(Job {
+            id,
+            instance: submit.instance.clone(),
+            action: submit.action,
+            do_not_cache: submit.do_not_cache,
+            requirements: submit.requirements.clone(),
+            label: submit.label.clone(),
+            lane: submit.lane.clone(),
+            weight,
+            rank: submit.rank,
+            age: self.age,
+            queued_at: now,
+            queue_timeout: submit.queue_timeout,
+            execution_timeout: submit.execution_timeout,
+            offers: 0,
+            attempts_used: 0,
+            operations: vec![Handle { id: submit.operation, cancelled: None, deleted: false }],
+            state: State::Queued,
+            deadline: submit.queue_timeout.map(|timeout| now.after(timeout)),
+        });
+        self.set_weight(&submit.instance, &submit.lane, weight);
+        self.facts.push(Fact::JobCreated(Box::new(JobCreated {
+            job: id,
+            instance: submit.instance.clone(),
+            action: submit.action,
+            do_not_cache: submit.do_not_cache,
+            requirements: submit.requirements.clone(),
+            label: submit.label.clone(),
+            lane: submit.lane.clone(),
+            weight,
+            rank: submit.rank,
+            age: self.age,
+            queued_at: now,
+            queue_timeout: submit.queue_timeout,
+            execution_timeout: submit.execution_timeout,
+        })));
+        id
+    }
+
+    pub(super) fn cancel(&mut self, now: Timestamp, operation: OperationId) -> Result<(), Rejection> {
+        let live = |handle: &Handle| handle.id == operation && !handle.deleted;
+        let found = self.jobs.iter_mut().find(|job| job.operations.iter().any(live));
+        let job = found.ok_or(Rejection::UnknownOperation(operation))?;
+        let over = matches!(job.state, State::Completed { .. });
+        let handle = job.operations.iter_mut().find(|handle| live(handle)).expect("the job was found by it");
+        if over || handle.cancelled.is_some() {
+            return Ok(());
+        }
+        handle.cancelled = Some(now);
+        let (id, last) = (job.id, job.operations.iter().all(|handle| handle.cancelled.is_some()));
+        self.facts.push(Fact::OperationCancelled { operation, job: id, at: now });
+        if last {
+            self.stop(now, id, Outcome::Cancelled);
+        }
+        Ok(())
+    }
+
+    pub(super) fn delete(&mut self, operation: OperationId, job: JobId) -> Result<(), Rejection> {
+        for known in &mut self.jobs {
+            let over = matches!(known.state, State::Completed { .. });
+            if let Some(handle) = known.operations.iter_mut().find(|handle| handle.id == operation && !handle.deleted) {
+                if !over {
+                    return Err(Rejection::NotFinished(operation));
+                }
+                handle.deleted = true;
+            }
+        }
+        self.facts.push(Fact::OperationDeleted { operation, job });
+        Ok(())
+    }
+
+    /// A job waits: the bot that has asked longest among those that fit is served, with the best that fits it.
+    pub(super) fn serve(&mut self, now: Timestamp, job: JobId) {
+        while self.job(job).is_some_and(|job| job.state == State::Queued) {
+            let job = self.job(job).expect("it was just seen");
+            let asking = self.sessions.iter().filter(|session| session.ticket.is_some() && self.fits(session, job));
+            let Some(session) = asking.min_by_key(|session| session.ticket).map(|session| session.id) else { return };
+            let best = self.best(session).expect("at least the job itself fits");
+            self.offer(now, best, session);
+        }
+    }
+
+    pub(super) fn offer(&mut self, now: Timestamp, job: JobId, session: SessionId) {
+        let known = self.job_mut(job);
+        known.offers += 1;
+        known.state = State::Leased { session, offered_at: now, started_at: None, told: Told::Nothing };
+        known.deadline = known.execution_timeout.map(|timeout| now.after(timeout));
+        let lease = known.lease();
+        self.facts.push(Fact::LeaseOffered { lease, session, at: now });
+        self.session_mut(session).leases.push(job);
+        if self.session_mut(session).ticket.take().is_some() && self.session_mut(session).free() > 0 {
+            self.ask(session);
+        }
+        self.answer_soon(session);
+    }
+
+    /// The job waits again, at its old place.
+    pub(super) fn requeue(&mut self, now: Timestamp, job: JobId) {
+        self.let_go(job);
+        let known = self.job_mut(job);
+        known.state = State::Queued;
+        known.deadline = known.queue_timeout.map(|timeout| known.queued_at.after(timeout));
+        self.serve(now, job);
+    }
+
+    pub(super) fn withdraw(&mut self, now: Timestamp, job: JobId) {
+        let lease = self.job_mut(job).lease();
+        self.facts.push(Fact::LeaseWithdrawn { lease });
+        self.requeue(now, job);
+    }
+
+    pub(super) fn lose(&mut self, now: Timestamp, job: JobId, code: i32) {
+        let max = self.settings.attempts_max;
+        let known = self.job_mut(job);
+        if known.attempts_used + 1 >= max {
+            self.complete(now, job, Outcome::AttemptsExhausted { code });
+            return;
+        }
+        known.attempts_used += 1;
+        let lease = known.lease();
+        self.facts.push(Fact::AttemptLost { lease, code, at: now });
+        self.requeue(now, job);
+    }
+
+    pub(super) fn complete(&mut self, now: Timestamp, job: JobId, outcome: Outcome) {
+        self.let_go(job);
+        let known = self.job_mut(job);
+        known.state = State::Completed { at: now, outcome };
+        known.deadline = None;
+        self.facts.push(Fact::JobCompleted { job, at: now, outcome });
+    }
+
+    /// Ends a job from our side: if a bot has it, its slot stays busy until the bot lets go.
+    pub(super) fn stop(&mut self, now: Timestamp, job: JobId, outcome: Outcome) {
+        let (lease, state) = (self.job_mut(job).lease(), self.job_mut(job).state);
+        self.complete(now, job, outcome);
+        if let State::Leased { session, .. } = state {
+            self.session_mut(session).ghosts.push(lease);
+            self.answer_soon(session);
+        }
+    }
+
+    fn let_go(&mut self, job: JobId) {
+        if let State::Leased { session, .. } = self.job_mut(job).state {
+            self.session_mut(session).leases.retain(|held| *held != job);
+        }
+    }
+}

@@ -1,0 +1,296 @@
+//! The rules of the execution book once more: flat vectors, linear scans, no classes, no indexes, no timers. Slow and
+//! obvious on purpose. `model.rs` compares the book with it event by event, and so does the simulation in `tests/sim`.
+//!
+//! Not a specification of its own: where the two differ, one of them is wrong, and `SEMANTICS` says which.
+
+mod jobs;
+mod sessions;
+mod time;
+
+use std::sync::Arc;
+
+use berth_core::{
+    Answer, BotStatus, Digest, DrainRow, Event, Fact, InstanceName, JobId, JobRow, JobRowState, LaneKey, LeaseId,
+    LeaseRow, OperationId, OperationRow, Outcome, PollId, PropertySet, Rejection, Reply, Rows, SessionId, SessionRow,
+    Settings, Stage, Timestamp,
+};
+use std::time::Duration;
+
+/// The book, naively.
+#[derive(Clone, Debug)]
+pub struct Naive {
+    pub settings: Settings,
+    pub jobs: Vec<Job>,
+    pub sessions: Vec<Session>,
+    pub drains: Vec<(InstanceName, Arc<str>)>,
+    /// The newest weight of each lane.
+    weights: Vec<((InstanceName, LaneKey), u32)>,
+    age: u64,
+    tickets: u64,
+    /// Sessions whose call is answered at the end of the batch.
+    due: Vec<SessionId>,
+    facts: Vec<Fact>,
+    answers: Vec<Answer>,
+}
+
+#[derive(Clone, Debug)]
+pub struct Job {
+    pub id: JobId,
+    pub instance: InstanceName,
+    pub action: Digest,
+    pub do_not_cache: bool,
+    pub requirements: PropertySet,
+    pub label: Arc<str>,
+    pub lane: LaneKey,
+    pub weight: u32,
+    pub rank: i64,
+    pub age: u64,
+    pub queued_at: Timestamp,
+    pub queue_timeout: Option<Duration>,
+    pub execution_timeout: Option<Duration>,
+    pub offers: u32,
+    pub attempts_used: u32,
+    pub operations: Vec<Handle>,
+    pub state: State,
+    /// When it waited, or ran, for too long.
+    pub deadline: Option<Timestamp>,
+}
+
+#[derive(Clone, Copy, Debug)]
+pub struct Handle {
+    pub id: OperationId,
+    pub cancelled: Option<Timestamp>,
+    pub deleted: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum State {
+    Queued,
+    Leased { session: SessionId, offered_at: Timestamp, started_at: Option<Timestamp>, told: Told },
+    Completed { at: Timestamp, outcome: Outcome },
+}
+
+/// What the bot may know of its lease.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Told {
+    Nothing,
+    Once(PollId),
+    MayKnow,
+}
+
+#[derive(Clone, Debug)]
+pub struct Session {
+    pub id: SessionId,
+    pub instance: InstanceName,
+    pub bot_id: Arc<str>,
+    pub identity: Arc<str>,
+    pub capabilities: Vec<PropertySet>,
+    pub slots: u32,
+    pub hold_when_full: bool,
+    pub status: BotStatus,
+    pub opened_at: Timestamp,
+    /// In the order in which they were given.
+    pub leases: Vec<JobId>,
+    /// What the bot lists though it is not its own any more: each keeps a slot.
+    pub ghosts: Vec<LeaseId>,
+    pub poll: Option<Poll>,
+    /// Since when it asks, as a number that grows.
+    pub ticket: Option<u64>,
+    pub contact: Timestamp,
+}
+
+#[derive(Clone, Copy, Debug)]
+pub struct Poll {
+    pub id: PollId,
+    pub hold_until: Timestamp,
+    pub due: bool,
+}
+
+/// What an event should give. Versions of answers are not predicted: they are 0.
+#[derive(Clone, Debug, Default)]
+pub struct Expected {
+    pub facts: Vec<Fact>,
+    pub reply: Reply,
+    pub answers: Vec<Answer>,
+}
+
+impl Naive {
+    pub fn new(settings: Settings) -> Self {
+        Self {
+            settings,
+            jobs: Vec::new(),
+            sessions: Vec::new(),
+            drains: Vec::new(),
+            weights: Vec::new(),
+            age: 0,
+            tickets: 0,
+            due: Vec::new(),
+            facts: Vec::new(),
+            answers: Vec::new(),
+        }
+    }
+
+    /// What the book should do with the event. Deadlines that are due at once have no order of their own, so a tick
+    /// follows `seen`, the facts that the book made: each must be one that may come next.
+    pub fn handle(&mut self, now: Timestamp, event: &Event, seen: &[Fact]) -> Result<Expected, Rejection> {
+        let mut reply = Reply::Done;
+        match event {
+            Event::Submit(submit) => reply = self.submit(now, submit)?,
+            Event::SubmitCached(submit) => reply = self.submit_cached(now, submit)?,
+            Event::Cancel { operation } => self.cancel(now, *operation)?,
+            Event::Delete { operation, job } => self.delete(*operation, *job)?,
+            Event::OpenSession(open) => self.open(now, open)?,
+            Event::UpdateSession(update) => self.update(now, update)?,
+            Event::PollEnded { session, poll } => self.poll_ended(now, *session, *poll),
+            Event::Undelivered { session, poll } => self.take_back(now, *session, Told::Once(*poll)),
+            Event::Drain { instance, bot_id, on } => self.drain(now, instance, bot_id, *on),
+            Event::Tick => self.tick(now, seen),
+        }
+        let (facts, answers) = (std::mem::take(&mut self.facts), std::mem::take(&mut self.answers));
+        Ok(Expected { facts, reply, answers })
+    }
+
+    /// Everything that a restart would need, in the order of ids.
+    pub fn rows(&self) -> Rows {
+        let live = || self.jobs.iter().filter(|job| !matches!(job.state, State::Completed { .. }));
+        let mut rows = Rows {
+            jobs: live().map(Job::row).collect(),
+            leases: live().filter_map(Job::lease_row).collect(),
+            sessions: self.sessions.iter().map(Session::row).collect(),
+            drains: self
+                .drains
+                .iter()
+                .map(|(instance, bot_id)| DrainRow { instance: instance.clone(), bot_id: bot_id.clone() })
+                .collect(),
+        };
+        rows.sort();
+        rows
+    }
+
+    /// What a client of the handle sees, as long as its job is remembered.
+    pub fn stage(&self, operation: OperationId) -> Option<Stage> {
+        let live = |handle: &&Handle| handle.id == operation && !handle.deleted;
+        self.jobs.iter().find_map(|job| {
+            let handle = job.operations.iter().find(live)?;
+            Some(match (handle.cancelled, job.state) {
+                (Some(_), _) => Stage::Completed(Outcome::Cancelled),
+                (None, State::Queued) => Stage::Queued,
+                (None, State::Leased { .. }) => Stage::Executing,
+                (None, State::Completed { outcome, .. }) => Stage::Completed(outcome),
+            })
+        })
+    }
+
+    pub fn job(&self, job: JobId) -> Option<&Job> {
+        self.jobs.iter().find(|known| known.id == job)
+    }
+
+    pub fn session(&self, session: SessionId) -> Option<&Session> {
+        self.sessions.iter().find(|known| known.id == session)
+    }
+
+    fn job_mut(&mut self, job: JobId) -> &mut Job {
+        self.jobs.iter_mut().find(|known| known.id == job).expect("the model names jobs that it has")
+    }
+
+    fn session_mut(&mut self, session: SessionId) -> &mut Session {
+        self.sessions.iter_mut().find(|known| known.id == session).expect("the model names sessions that it has")
+    }
+
+    fn fits(&self, session: &Session, job: &Job) -> bool {
+        let has = |offer: &PropertySet, wanted| offer.iter().any(|property| property == wanted);
+        session.instance == job.instance
+            && session.capabilities.iter().any(|offer| job.requirements.iter().all(|wanted| has(offer, wanted)))
+    }
+
+    /// The job that this bot should get now: of the lane with the least (running + 1) / weight, then by rank, then
+    /// by age.
+    fn best(&self, session: SessionId) -> Option<JobId> {
+        let session = self.session(session).expect("the model names sessions that it has");
+        let fitting = self.jobs.iter().filter(|job| job.state == State::Queued && self.fits(session, job));
+        let order = |job: &Job, other: &Job| {
+            let (mine, theirs) = (self.share(job), self.share(other));
+            let share = (mine.0 * theirs.1).cmp(&(theirs.0 * mine.1));
+            share.then((job.rank, job.age).cmp(&(other.rank, other.age)))
+        };
+        fitting.min_by(|job, other| order(job, other)).map(|job| job.id)
+    }
+
+    /// (running + 1, weight) of the job's lane.
+    fn share(&self, job: &Job) -> (u64, u64) {
+        let same = |other: &&Job| other.instance == job.instance && other.lane == job.lane;
+        let running = self.jobs.iter().filter(same).filter(|other| matches!(other.state, State::Leased { .. })).count();
+        let lane = (job.instance.clone(), job.lane.clone());
+        let weight = self.weights.iter().find(|(key, _)| *key == lane).map_or(1, |(_, weight)| *weight);
+        (running as u64 + 1, u64::from(weight.max(1)))
+    }
+
+    fn set_weight(&mut self, instance: &InstanceName, lane: &LaneKey, weight: u32) {
+        let key = (instance.clone(), lane.clone());
+        self.weights.retain(|(known, _)| *known != key);
+        self.weights.push((key, weight));
+    }
+}
+
+impl Job {
+    pub fn lease(&self) -> LeaseId {
+        LeaseId { job: self.id, attempt: self.offers }
+    }
+
+    fn row(&self) -> JobRow {
+        let state = match self.state {
+            State::Queued => JobRowState::Queued,
+            State::Leased { .. } => JobRowState::Leased,
+            State::Completed { at, outcome } => JobRowState::Completed { at, outcome },
+        };
+        JobRow {
+            job: self.id,
+            instance: self.instance.clone(),
+            action: self.action,
+            do_not_cache: self.do_not_cache,
+            requirements: self.requirements.clone(),
+            label: self.label.clone(),
+            lane: self.lane.clone(),
+            weight: self.weight,
+            rank: self.rank,
+            age: self.age,
+            queued_at: self.queued_at,
+            queue_timeout: self.queue_timeout,
+            execution_timeout: self.execution_timeout,
+            offers: self.offers,
+            attempts_used: self.attempts_used,
+            operations: self
+                .operations
+                .iter()
+                .map(|handle| OperationRow { operation: handle.id, cancelled: handle.cancelled })
+                .collect(),
+            state,
+        }
+    }
+
+    fn lease_row(&self) -> Option<LeaseRow> {
+        let State::Leased { session, offered_at, started_at, .. } = self.state else { return None };
+        Some(LeaseRow { lease: self.lease(), session, offered_at, started_at })
+    }
+}
+
+impl Session {
+    /// Slots that the bot could fill now.
+    pub fn free(&self) -> usize {
+        (self.slots as usize).saturating_sub(self.leases.len() + self.ghosts.len())
+    }
+
+    fn row(&self) -> SessionRow {
+        SessionRow {
+            session: self.id,
+            instance: self.instance.clone(),
+            bot_id: self.bot_id.clone(),
+            identity: self.identity.clone(),
+            capabilities: self.capabilities.clone(),
+            slots: self.slots,
+            hold_when_full: self.hold_when_full,
+            status: self.status,
+            opened_at: self.opened_at,
+        }
+    }
+}

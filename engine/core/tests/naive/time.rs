@@ -1,0 +1,117 @@
+//! Deadlines, the end of a batch, a restart.
+
+use super::*;
+use berth_core::SessionEnd;
+
+/// What is due.
+#[derive(Clone, Copy, Debug)]
+enum Due {
+    Job(JobId),
+    Answer(SessionId),
+    Expiry(SessionId),
+}
+
+impl Naive {
+    /// When something is due next.
+    pub fn next_deadline(&self) -> Option<Timestamp> {
+        let jobs = self.jobs.iter().filter_map(|job| job.deadline);
+        let sessions = self.sessions.iter().filter_map(|session| match session.poll {
+            Some(poll) if poll.due => None,
+            Some(poll) => Some(poll.hold_until),
+            None => Some(session.contact.after(self.settings.session_timeout)),
+        });
+        jobs.chain(sessions).min()
+    }
+
+    pub(super) fn tick(&mut self, now: Timestamp, seen: &[Fact]) {
+        loop {
+            let due = self.due(now);
+            let Some(first) = due.first().copied() else { return };
+            let next = seen.get(self.facts.len());
+            let chosen = due.into_iter().find(|due| self.may_begin_with(*due, next)).unwrap_or(first);
+            match chosen {
+                Due::Answer(session) => self.answer_soon(session),
+                Due::Expiry(session) => self.close(now, session, SessionEnd::Expired),
+                Due::Job(job) => match self.job(job).expect("it is due").state {
+                    State::Queued => self.stop(now, job, Outcome::QueueTimeout),
+                    State::Leased { .. } => self.stop(now, job, Outcome::ExecutionTimeout),
+                    State::Completed { .. } => panic!("a job that is over has no deadline"),
+                },
+            }
+        }
+    }
+
+    fn due(&self, now: Timestamp) -> Vec<Due> {
+        let jobs = self.jobs.iter().filter(|job| job.deadline.is_some_and(|at| at <= now)).map(|job| Due::Job(job.id));
+        let sessions = self.sessions.iter().filter_map(|session| match session.poll {
+            Some(poll) => (!poll.due && poll.hold_until <= now).then_some(Due::Answer(session.id)),
+            None => (session.contact.after(self.settings.session_timeout) <= now).then_some(Due::Expiry(session.id)),
+        });
+        sessions.chain(jobs).collect()
+    }
+
+    /// Whether handling what is due would give this fact first. An answer gives none, so it may come at any time.
+    fn may_begin_with(&self, due: Due, next: Option<&Fact>) -> bool {
+        match (due, next) {
+            (Due::Answer(_), _) => true,
+            (Due::Job(job), Some(Fact::JobCompleted { job: done, outcome, .. })) => {
+                job == *done && !matches!(outcome, Outcome::AttemptsExhausted { .. })
+            }
+            (Due::Expiry(session), Some(fact)) => match fact {
+                Fact::SessionClosed { session: closed, .. } => session == *closed,
+                Fact::AttemptLost { lease, .. } => self.session(session).is_some_and(|s| s.leases.contains(&lease.job)),
+                Fact::JobCompleted { job, outcome: Outcome::AttemptsExhausted { .. }, .. } => {
+                    self.session(session).is_some_and(|s| s.leases.contains(job))
+                }
+                _ => false,
+            },
+            (Due::Job(_) | Due::Expiry(_), _) => false,
+        }
+    }
+
+    /// The answers that leave at the end of a batch. Finished jobs that are past their time are forgotten.
+    pub fn finish_batch(&mut self, now: Timestamp) -> Vec<Answer> {
+        let keep = self.settings.recent_results;
+        self.jobs.retain(|job| !matches!(job.state, State::Completed { at, .. } if now.since(at) > keep));
+        let mut answers = Vec::new();
+        for id in std::mem::take(&mut self.due) {
+            let Some(session) = self.sessions.iter_mut().find(|session| session.id == id) else { continue };
+            let Some(poll) = session.poll.take_if(|poll| poll.due) else { continue };
+            (session.ticket, session.contact) = (None, now);
+            for job in session.leases.clone() {
+                if let State::Leased { told, .. } = &mut self.job_mut(job).state {
+                    *told = if *told == Told::Nothing { Told::Once(poll.id) } else { Told::MayKnow };
+                }
+            }
+            let (leases, expires) = (self.leases_of(id, |_| true), now.after(self.settings.session_timeout));
+            answers.push(Answer { session: id, poll: poll.id, leases, expires, version: 0 });
+        }
+        answers
+    }
+
+    /// The process ends, and another begins with what is durable.
+    pub fn restart(&mut self, now: Timestamp) {
+        let timeout = self.settings.session_timeout;
+        self.jobs.retain(|job| !matches!(job.state, State::Completed { .. }));
+        self.jobs.sort_by_key(|job| job.age);
+        self.age = self.jobs.last().map_or(0, |job| job.age);
+        self.due.clear();
+        self.weights.clear();
+        for job in self.jobs.clone() {
+            self.set_weight(&job.instance, &job.lane, job.weight);
+        }
+        for job in &mut self.jobs {
+            // What is deleted comes back with its job: only finished operations can be deleted.
+            job.operations.iter_mut().for_each(|handle| handle.deleted = false);
+            if let State::Leased { told, .. } = &mut job.state {
+                *told = Told::MayKnow;
+                job.deadline = job.deadline.map(|at| at.max(now.after(timeout)));
+            }
+        }
+        for session in &mut self.sessions {
+            session.leases.sort();
+            session.ghosts.clear();
+            (session.poll, session.ticket, session.contact) = (None, None, now);
+        }
+    }
+}
