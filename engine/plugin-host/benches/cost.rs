@@ -1,0 +1,82 @@
+//! What a policy in Wasm costs a call, with the built-in rule as the yardstick: `cargo bench -p berth-plugin-host`.
+//!
+//! The smallest of many rounds: what a call costs when nobody disturbs it. Trust the ratios more than the numbers.
+
+use std::hint::black_box;
+use std::time::{Duration, Instant};
+
+use berth_runtime::builtin::BuiltinPolicy;
+use berth_runtime::policy::{ExecutionQuestion, PlaceQuestion, Policy, WorkerQuestion};
+
+#[path = "../tests/it/guests.rs"]
+#[allow(dead_code, reason = "the tests need more of it")]
+mod guests;
+
+fn main() {
+    let bundled = guests::bundled();
+    let platform = platform("x86-64");
+    println!("{:<48} {:>12} {:>12} {:>8}", "nanoseconds a call (place: a job)", "built-in", "wasm", "ratio");
+
+    let question = ExecutionQuestion { instance: "main", platform: &platform };
+    row("execution-properties, 4 pairs, remembered", 1, &BuiltinPolicy, &bundled, |policy| {
+        black_box(policy.execution_properties(black_box(&question))).expect("a good platform");
+    });
+    // More platforms than are remembered, each asked for in turn: never a hit.
+    let platforms: Vec<_> = (0..200_000).map(|n| self::platform(&format!("isa-{n}"))).collect();
+    let mut next = platforms.iter().cycle();
+    row("execution-properties, 4 pairs, new to it", 1, &BuiltinPolicy, &bundled, |policy| {
+        let platform = next.next().expect("a cycle has no end");
+        black_box(policy.execution_properties(&ExecutionQuestion { instance: "main", platform })).expect("good");
+    });
+    let question = WorkerQuestion { instance: "main", bot_id: "bot", properties: &platform };
+    row("worker-properties, 4 pairs", 1, &BuiltinPolicy, &bundled, |policy| {
+        black_box(policy.worker_properties(black_box(&question))).expect("good properties");
+    });
+    for jobs in [1, 10, 100, 1000] {
+        let targets: Vec<String> = (0..jobs).map(|n| format!("//some/package:target_{n}")).collect();
+        let questions: Vec<_> = targets.iter().map(|target| job(target)).collect();
+        row(&format!("place, {jobs} jobs a call"), jobs, &BuiltinPolicy, &bundled, |policy| {
+            black_box(policy.place(black_box(&questions)));
+        });
+    }
+    for plugin in bundled.stats() {
+        let faults: u64 = plugin.functions.iter().flat_map(|function| function.faults).sum();
+        assert_eq!(faults, 0, "a fault is answered by the built-in rule, so the figures would be void: {plugin:?}");
+    }
+}
+
+fn row(what: &str, calls: usize, builtin: &dyn Policy, wasm: &dyn Policy, mut call: impl FnMut(&dyn Policy)) {
+    let native = nanos(calls, || call(builtin));
+    let guest = nanos(calls, || call(wasm));
+    println!("{what:<48} {native:>12.0} {guest:>12.0} {:>8.1}", guest / native);
+}
+
+fn nanos(calls: usize, mut call: impl FnMut()) -> f64 {
+    let repeat = (2_000 / calls).max(5);
+    let mut best = Duration::MAX;
+    for _ in 0..100 {
+        let started = Instant::now();
+        (0..repeat).for_each(|_| call());
+        best = best.min(started.elapsed());
+    }
+    best.as_nanos() as f64 / (repeat * calls) as f64
+}
+
+fn platform(isa: &str) -> Vec<(String, String)> {
+    [("ISA", isa), ("OSFamily", "linux"), ("container-image", "docker://example.com/image"), ("pool", "default")]
+        .map(|(name, value)| (name.to_owned(), value.to_owned()))
+        .to_vec()
+}
+
+fn job(target: &str) -> PlaceQuestion<'_> {
+    PlaceQuestion {
+        instance: "main",
+        priority: 0,
+        label: "linux",
+        invocation: "0a5e3e9c-6a51-4a4c-9d3f-0f7b7a2d6a55",
+        correlated_invocations: "",
+        tool: "bazel",
+        mnemonic: "CppCompile",
+        target,
+    }
+}

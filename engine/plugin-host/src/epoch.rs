@@ -1,0 +1,85 @@
+//! The clock behind deadlines: a thread that advances wasmtime's epoch once a millisecond while calls are running.
+//!
+//! It sleeps while there are none, so that an idle server stays idle.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
+
+use wasmtime::Engine;
+
+/// The unit of deadlines.
+pub(crate) const TICK: Duration = Duration::from_millis(1);
+
+/// Ticks without a call after which the thread goes to sleep. Waking it costs a caller a system call.
+const IDLE_TICKS: u32 = 100;
+
+/// Owns the thread, and ends it when dropped.
+pub(crate) struct Ticker {
+    shared: Arc<Shared>,
+    thread: JoinHandle<()>,
+}
+
+struct Shared {
+    calls: AtomicUsize,
+    asleep: AtomicBool,
+    stop: AtomicBool,
+}
+
+/// The clock runs as long as this lives.
+pub(crate) struct Running<'a>(&'a Shared);
+
+impl Ticker {
+    pub(crate) fn start(engine: Engine) -> std::io::Result<Self> {
+        let shared = Arc::new(Shared {
+            calls: AtomicUsize::new(0),
+            asleep: AtomicBool::new(false),
+            stop: AtomicBool::new(false),
+        });
+        let of_thread = Arc::clone(&shared);
+        let thread = thread::Builder::new().name("plugin-epoch".to_owned()).spawn(move || tick(&engine, &of_thread))?;
+        Ok(Self { shared, thread })
+    }
+
+    /// To be held during a call.
+    pub(crate) fn run(&self) -> Running<'_> {
+        self.shared.calls.fetch_add(1, SeqCst);
+        // Sequentially consistent on both sides: either we see the thread asleep, or it sees our call.
+        if self.shared.asleep.load(SeqCst) {
+            self.thread.thread().unpark();
+        }
+        Running(&self.shared)
+    }
+}
+
+impl Drop for Running<'_> {
+    fn drop(&mut self) {
+        self.0.calls.fetch_sub(1, SeqCst);
+    }
+}
+
+impl Drop for Ticker {
+    fn drop(&mut self) {
+        // Not joined: the thread ends within a tick, and owns nothing that anybody waits for.
+        self.shared.stop.store(true, SeqCst);
+        self.thread.thread().unpark();
+    }
+}
+
+fn tick(engine: &Engine, shared: &Shared) {
+    let mut idle_ticks = 0;
+    while !shared.stop.load(SeqCst) {
+        thread::sleep(TICK);
+        engine.increment_epoch();
+        idle_ticks = if shared.calls.load(SeqCst) == 0 { idle_ticks + 1 } else { 0 };
+        if idle_ticks >= IDLE_TICKS {
+            shared.asleep.store(true, SeqCst);
+            if shared.calls.load(SeqCst) == 0 && !shared.stop.load(SeqCst) {
+                thread::park();
+            }
+            shared.asleep.store(false, SeqCst);
+            idle_ticks = 0;
+        }
+    }
+}
