@@ -193,7 +193,7 @@ fn probes(number: u32) -> Vec<Vec<u8>> {
     };
 
     let mut probes = vec![field(FIXED64, &[1, 2, 3, 4, 5, 6, 7, 0x88]), field(FIXED32, &[1, 2, 3, 0x84])];
-    for value in [1, 2, 1 << 31, 1 << 40 | 5, u64::MAX] {
+    for value in [0, 1, 2, 1 << 31, 1 << 40 | 5, u64::MAX] {
         let mut varint = Vec::new();
         prost::encoding::encode_varint(value, &mut varint);
         probes.push(field(VARINT, &varint));
