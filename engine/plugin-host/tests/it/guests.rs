@@ -1,6 +1,6 @@
 //! Real components for the tests and the bench: guests from `plugins/`, built once.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -9,9 +9,9 @@ use berth_plugin_host::{Chain, Generation, Host, Limits, Plugin, PluginPolicy};
 
 /// The bytes of a guest from `plugins/`.
 pub(crate) fn component(package: &'static str) -> Arc<[u8]> {
-    static BUILT: Mutex<Option<HashMap<&'static str, Arc<[u8]>>>> = Mutex::new(None);
+    static BUILT: Mutex<BTreeMap<&str, Arc<[u8]>>> = Mutex::new(BTreeMap::new());
     let mut built = BUILT.lock().unwrap_or_else(PoisonError::into_inner);
-    Arc::clone(built.get_or_insert_default().entry(package).or_insert_with(|| build(package).into()))
+    Arc::clone(built.entry(package).or_insert_with(|| build(package).into()))
 }
 
 fn build(package: &str) -> Vec<u8> {
