@@ -19,7 +19,7 @@ fi
 
 if wanted many; then
   start_timer
-  bazel many build //many:all
+  bazel many build //many:every
   many() { [ $CODE = 0 ] && [ "$(cat bazel-bin/many/part*.txt | wc -l)" = 600 ] && grep -q '300 remote' <<<"$PROCESSES"; }
   DETAIL=$PROCESSES expect three_hundred_actions many
 fi
@@ -27,7 +27,7 @@ fi
 if wanted cached; then
   start_timer
   bazel clean clean
-  bazel cached build //many:all
+  bazel cached build //many:every
   cached() { [ $CODE = 0 ] && grep -q '300 remote cache hit' <<<"$PROCESSES"; }
   DETAIL=$PROCESSES expect a_second_build_hits_the_cache cached
 fi
