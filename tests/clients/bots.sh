@@ -20,7 +20,7 @@ start() { # NAME POOL SLOTS
       command=("$PYTHON" -B "$CLIENTS/pybot" --remote "$SERVER" --bot-id "pybot-$name" --capacity "$slots"
         --work-dir "$FOLDER/$name" --events "$FOLDER/$name.events");;
     berth)
-      command=("$BERTH" bot --server "$SERVER" --slots "$slots");;
+      command=("$BERTH" bot --server "$SERVER" --bot-id "berth-$name" --slots "$slots" --work-dir "$FOLDER/$name");;
     *) echo "bots.sh: no such kind of bot: $KIND" >&2; exit 2;;
   esac
   "${command[@]}" --instance "$INSTANCE" "${PROPERTIES[@]}" --property "pool=$pool" "${OPTIONS[@]}" \
