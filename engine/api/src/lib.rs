@@ -24,4 +24,4 @@ mod walk;
 pub use config::{CacheLimits, Config};
 pub use instances::Instances;
 pub use pins::{Unpinner, pin_incomplete};
-pub use services::{Services, transport};
+pub use services::{Health, Services, transport};

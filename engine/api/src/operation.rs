@@ -46,10 +46,9 @@ pub(crate) async fn operation(history: &History, view: &OperationView) -> Result
             Some(result) => Some(result),
             None => return Ok(failed(name, view, Error::ResultLost)),
         },
-        Outcome::Cancelled
-        | Outcome::QueueTimeout
-        | Outcome::ExecutionTimeout
-        | Outcome::AttemptsExhausted { .. } => None,
+        Outcome::Cancelled | Outcome::QueueTimeout | Outcome::ExecutionTimeout | Outcome::AttemptsExhausted { .. } => {
+            None
+        }
     };
     Ok(finished(name, view, outcome, stored.as_deref()))
 }
@@ -58,13 +57,14 @@ pub(crate) async fn operation(history: &History, view: &OperationView) -> Result
 fn finished(name: String, view: &OperationView, outcome: Outcome, stored: Option<&pb::JobResult>) -> Operation {
     let stored = || stored.cloned().unwrap_or_default();
     let response = match outcome {
-        Outcome::Reported { .. } => {
+        Outcome::Reported { code, .. } => {
             let pb::JobResult { action_result, status } = stored();
-            EncodedResponse { result: result_of_job(view, action_result), cached_result: false, status: some(status) }
+            // A success has a result, even if every field of it has its default and so takes no byte.
+            let has_result = code == Code::Ok as i32 || !action_result.is_empty();
+            let result = has_result.then(|| result_of_job(view, action_result));
+            EncodedResponse { result, cached_result: false, status: (!status.is_empty()).then_some(status) }
         }
-        Outcome::Cached => {
-            EncodedResponse { result: Some(stored().action_result), cached_result: true, status: None }
-        }
+        Outcome::Cached => EncodedResponse { result: Some(stored().action_result), cached_result: true, status: None },
         Outcome::Cancelled => return cancelled(name, view),
         Outcome::QueueTimeout => ended(Code::Unavailable, "no bot took it in time: it was queued for too long"),
         Outcome::ExecutionTimeout => ended(Code::DeadlineExceeded, "it was not finished within its execution timeout"),
@@ -103,17 +103,12 @@ fn ended(code: Code, message: &str) -> EncodedResponse {
 }
 
 /// A bot's result with the time at which the job was queued: that is ours to know. Its other stamps stay.
-fn result_of_job(view: &OperationView, result: Bytes) -> Option<Bytes> {
-    let result = some(result)?;
+fn result_of_job(view: &OperationView, result: Bytes) -> Bytes {
     let stamp = QueuedStamp { execution_metadata: Some(queued(view)) };
     let mut merged = BytesMut::with_capacity(result.len() + stamp.encoded_len());
     merged.put(result);
     stamp.encode(&mut merged).expect("the buffer grows as needed");
-    Some(merged.freeze())
-}
-
-fn some(bytes: Bytes) -> Option<Bytes> {
-    (!bytes.is_empty()).then_some(bytes)
+    merged.freeze()
 }
 
 fn metadata(view: &OperationView) -> Any {
@@ -132,10 +127,7 @@ fn metadata(view: &OperationView) -> Any {
 }
 
 fn queued(view: &OperationView) -> reapi::ExecutedActionMetadata {
-    reapi::ExecutedActionMetadata {
-        queued_timestamp: Some(convert::timestamp(view.queued_at)),
-        ..Default::default()
-    }
+    reapi::ExecutedActionMetadata { queued_timestamp: Some(convert::timestamp(view.queued_at)), ..Default::default() }
 }
 
 #[cfg(test)]

@@ -9,8 +9,8 @@ use berth_proto::{
     reapi::{capabilities_server::CapabilitiesServer, execution_server::ExecutionServer},
 };
 use berth_runtime::{cas::Cas, policy::Policy};
-use tonic::{service::RoutesBuilder, transport::Server};
-use tonic_health::server::HealthReporter;
+use tonic::{server::NamedService, service::RoutesBuilder, transport::Server};
+use tonic_health::{ServingStatus, server::HealthReporter};
 
 use crate::{
     admin::{AdminBots, AdminJobs},
@@ -37,9 +37,8 @@ impl Services {
     }
 
     /// Adds Execution, Operations, Bots, Capabilities, the operators' services, health and reflection to a server.
-    /// The answer sets what health says: every service is serving from the start; before the server stops, set it to
-    /// `NotServing`.
-    pub async fn add_services(&self, routes: &mut RoutesBuilder) -> HealthReporter {
+    /// Health says that they are serving from the start.
+    pub async fn add_services(&self, routes: &mut RoutesBuilder) -> Health {
         let (instances, config, bytes) = (&self.instances, &self.config, self.config.message_bytes_max);
         let execution = Execution {
             instances: instances.clone(),
@@ -60,11 +59,33 @@ impl Services {
             .add_service(admin::bots_server::BotsServer::new(AdminBots { instances: instances.clone() }))
             .add_service(health);
         add_reflection(routes);
-        reporter.set_serving::<ExecutionServer<Execution>>().await;
-        reporter.set_serving::<BotsServer<Bots>>().await;
-        reporter.set_serving::<OperationsServer<Operations>>().await;
-        reporter.set_serving::<CapabilitiesServer<Capabilities>>().await;
-        reporter
+        let health = Health(reporter);
+        health.set(ServingStatus::Serving).await;
+        health
+    }
+}
+
+/// What the health service says.
+pub struct Health(HealthReporter);
+
+impl Health {
+    /// Says that nothing is served any more: for the begin of a shutdown, so that balancers look elsewhere.
+    pub async fn stop_serving(&self) {
+        self.set(ServingStatus::NotServing).await;
+    }
+
+    async fn set(&self, status: ServingStatus) {
+        // The empty name is the server as a whole.
+        let names = [
+            "",
+            ExecutionServer::<Execution>::NAME,
+            BotsServer::<Bots>::NAME,
+            OperationsServer::<Operations>::NAME,
+            CapabilitiesServer::<Capabilities>::NAME,
+        ];
+        for name in names {
+            self.0.set_service_status(name, status).await;
+        }
     }
 }
 

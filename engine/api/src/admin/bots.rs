@@ -3,9 +3,7 @@
 use std::sync::Arc;
 
 use berth_core::{BotStatus, PropertySet, SessionView};
-use berth_proto::admin::{
-    Bot, DrainBotRequest, DrainBotResponse, ListBotsRequest, ListBotsResponse, bots_server,
-};
+use berth_proto::admin::{Bot, DrainBotRequest, DrainBotResponse, ListBotsRequest, ListBotsResponse, bots_server};
 use tonic::{Request, Response, Status};
 
 use super::{check_peer, chosen, show};

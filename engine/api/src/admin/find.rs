@@ -82,7 +82,8 @@ async fn by_first_digits(
         })
         .await?;
         let rows = engine.history().recent(FINISHED_MAX).await?;
-        let rows = rows.into_iter().filter(|row| fits(row.job, Box::new(row.operations.iter().map(|row| row.operation))));
+        let rows =
+            rows.into_iter().filter(|row| fits(row.job, Box::new(row.operations.iter().map(|row| row.operation))));
         let found = views.into_iter().map(|view| (view.job, Found::Known(Box::new(view))));
         for (job, found) in found.chain(rows.map(|row| (row.job, Found::Stored(Box::new(row))))) {
             match &fitting {

@@ -152,9 +152,7 @@ fn explain(waiting: Waiting) -> admin::Waiting {
             let reason = "each property that it needs is offered by some bot, but no bot offers all of them";
             ("NO_BOT_OFFERS", reason.into(), Vec::new())
         }
-        Why::NoBotOffers { missing } => {
-            ("NO_BOT_OFFERS", format!("no bot offers {missing}"), properties(&missing))
-        }
+        Why::NoBotOffers { missing } => ("NO_BOT_OFFERS", format!("no bot offers {missing}"), properties(&missing)),
         Why::BotsTakeNoWork { drained, unwell } => {
             let reason = format!("every bot that fits takes no work: {drained} drained, {unwell} not well or leaving");
             ("BOTS_TAKE_NO_WORK", reason, Vec::new())
@@ -169,11 +167,5 @@ fn explain(waiting: Waiting) -> admin::Waiting {
             ("BOTS_NOT_ASKING", reason, Vec::new())
         }
     };
-    admin::Waiting {
-        reason,
-        code: code.into(),
-        missing,
-        ahead: ahead as u64,
-        bots_that_fit: bots_that_fit as u64,
-    }
+    admin::Waiting { reason, code: code.into(), missing, ahead: ahead as u64, bots_that_fit: bots_that_fit as u64 }
 }

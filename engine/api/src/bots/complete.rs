@@ -76,11 +76,7 @@ impl Bots {
 }
 
 /// For each lease whether the session holds it.
-async fn look_up(
-    instance: &Instance,
-    session: SessionId,
-    completed: &[Completed],
-) -> Result<Vec<Option<Live>>, Error> {
+async fn look_up(instance: &Instance, session: SessionId, completed: &[Completed]) -> Result<Vec<Option<Live>>, Error> {
     let leases: Vec<LeaseId> = completed.iter().map(|completed| completed.lease).collect();
     let look = move |book: &berth_core::Book| {
         let live = |lease: &LeaseId| {

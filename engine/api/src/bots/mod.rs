@@ -10,11 +10,14 @@ mod worker;
 
 use std::sync::Arc;
 
-use berth_core::{BotStatus, OpenSession, SessionId, Timestamp, UpdateSession};
+use berth_core::{BotStatus, OpenSession, SessionId, Timestamp, UpdateSession, WorkerChange};
 use berth_proto::bots::{
     self as wire, BotSession, CreateBotSessionRequest, PostBotEventTempRequest, UpdateBotSessionRequest, bots_server,
 };
-use berth_runtime::{cas::Cas, policy::Policy};
+use berth_runtime::{
+    cas::Cas,
+    policy::{Policy, PolicyError},
+};
 use tonic::{Extensions, Request, Response, Status, metadata::MetadataMap};
 
 pub(crate) use self::worker::Workers;
@@ -110,14 +113,7 @@ impl Bots {
         // Taken first: what we do before the call is held counts as well.
         let hold_until = Some(hold_until(instance, headers));
         let (status, bot_id) = (parse_status(session.status)?, parse_bot_id(&session.bot_id)?);
-        let worker = match &session.worker {
-            Some(worker) if !instance.workers.is_known(id, worker) => {
-                let change = worker::ask_policy(&*self.policy, instance, &bot_id, worker)?;
-                instance.workers.remember(&instance.engine, id, worker.clone()).await?;
-                Some(change)
-            }
-            Some(_) | None => None,
-        };
+        let worker = self.worker_change(instance, id, &bot_id, session.worker.as_ref()).await?;
         let reports = report::parse(&mut session.leases);
         let (leases, results) = self.complete(instance, id, reports).await?;
         let update = |poll| UpdateSession {
@@ -132,6 +128,32 @@ impl Bots {
         };
         let delivery = instance.engine.update_session(update, results).await?;
         reply::reply(instance, session, delivery).await
+    }
+}
+
+impl Bots {
+    /// What the bot can do, if it says something new.
+    async fn worker_change(
+        &self,
+        instance: &Instance,
+        id: SessionId,
+        bot_id: &str,
+        worker: Option<&wire::Worker>,
+    ) -> Result<Option<WorkerChange>, Error> {
+        let Some(worker) = worker.filter(|worker| !instance.workers.is_known(id, worker)) else { return Ok(None) };
+        match worker::ask_policy(&*self.policy, instance, bot_id, worker) {
+            Ok(change) => {
+                instance.workers.remember(&instance.engine, id, worker.clone()).await?;
+                Ok(Some(change))
+            }
+            // A report must not wait for a policy, and a session must not end for want of one: it stays as it was,
+            // and the next update asks again.
+            Err(Error::Policy(fault @ PolicyError::Fault { .. })) => {
+                tracing::warn!(session = %id, bot_id, error = %fault, "a bot's properties are not judged");
+                Ok(None)
+            }
+            Err(refused) => Err(refused),
+        }
     }
 }
 

@@ -61,11 +61,9 @@ fn completed(id: LeaseId, lease: &mut Lease) -> Completed {
     let result = result.map(|bytes| ActionResult::decode(bytes.clone()).map(|result| (result, bytes))).transpose();
     match result {
         // An empty result would look like a command that did well: it is the bot that failed.
-        Ok(None) if status.code == Code::Ok as i32 => Completed {
-            lease: id,
-            status: failed("the bot reported success without a result".into()),
-            result: None,
-        },
+        Ok(None) if status.code == Code::Ok as i32 => {
+            Completed { lease: id, status: failed("the bot reported success without a result".into()), result: None }
+        }
         Ok(result) => Completed { lease: id, status, result },
         Err(error) => Completed {
             lease: id,

@@ -110,7 +110,8 @@ mod tests {
     #[test]
     fn a_bot_that_says_nothing_takes_one_lease_at_a_time() {
         assert_eq!(configs(&Worker::default()).unwrap(), (1, false));
-        let worker = Worker { configs: vec![config("capacity", " 8 "), config("hold-when-full", "True")], ..Worker::default() };
+        let worker =
+            Worker { configs: vec![config("capacity", " 8 "), config("hold-when-full", "True")], ..Worker::default() };
         assert_eq!(configs(&worker).unwrap(), (8, true));
         let worker = Worker { configs: vec![config("capacity", "many")], ..Worker::default() };
         assert!(configs(&worker).unwrap_err().to_string().contains("many"));

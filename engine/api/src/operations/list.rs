@@ -3,7 +3,9 @@
 
 use std::{cmp::Ordering, collections::BinaryHeap};
 
-use berth_core::{InstanceName, JobRow, JobRowState, JobView, OperationId, OperationRow, OperationView, Outcome, Stage, Timestamp};
+use berth_core::{
+    InstanceName, JobRow, JobRowState, JobView, OperationId, OperationRow, OperationView, Outcome, Stage, Timestamp,
+};
 use berth_proto::longrunning::{ListOperationsRequest, ListOperationsResponse};
 
 use super::filter::Filter;

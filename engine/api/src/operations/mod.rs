@@ -5,8 +5,8 @@ mod list;
 
 use berth_core::Stage;
 use berth_proto::longrunning::{
-    CancelOperationRequest, DeleteOperationRequest, GetOperationRequest, ListOperationsRequest,
-    ListOperationsResponse, Operation, WaitOperationRequest, operations_server,
+    CancelOperationRequest, DeleteOperationRequest, GetOperationRequest, ListOperationsRequest, ListOperationsResponse,
+    Operation, WaitOperationRequest, operations_server,
 };
 use berth_runtime::EngineError;
 use tokio::time;

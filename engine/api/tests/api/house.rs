@@ -1,0 +1,313 @@
+//! A whole server in this process, and short ways to be its client and its bot.
+
+use std::{net::SocketAddr, sync::Arc, time::Duration};
+
+use berth_api::{Config, Instances, Services, Unpinner, transport};
+use berth_cas::{EmbeddedCas, Storage, StorageOptions, SystemClock};
+use berth_core::{Digest, Settings};
+use berth_proto::{
+    admin, any,
+    bots::{
+        BotSession, BotStatus, CreateBotSessionRequest, Device, Lease, LeaseState, UpdateBotSessionRequest, Worker,
+        bots_client::BotsClient, device, worker,
+    },
+    longrunning::{Operation, operation, operations_client::OperationsClient},
+    reapi,
+    reapi::{
+        Action, ActionResult, Command, Directory, ExecuteRequest, ExecuteResponse, FileNode, Platform,
+        capabilities_client::CapabilitiesClient, execution_client::ExecutionClient, platform,
+    },
+    rpc,
+};
+use berth_runtime::{
+    Committer, Engine, Options,
+    builtin::BuiltinPolicy,
+    cas::Cas,
+    clock::Clock,
+    memory::{Disk, MemoryStore},
+    store::{PartitionId, Store},
+};
+use bytes::Bytes;
+use prost::Message;
+use tokio::{net::TcpListener, task::JoinHandle};
+use tokio_stream::wrappers::TcpListenerStream;
+use tonic::{
+    Request, Status, Streaming,
+    service::Routes,
+    transport::{Channel, Endpoint},
+};
+
+/// The instance of most tests.
+pub const MAIN: &str = "main";
+
+/// What outlives a server: its disk, and the folder of its storage.
+pub struct House {
+    disk: Disk,
+    folder: tempfile::TempDir,
+    pub settings: Settings,
+    pub config: Config,
+}
+
+/// A server that runs.
+pub struct Server {
+    pub address: SocketAddr,
+    pub engine: Engine,
+    pub cas: Arc<dyn Cas>,
+    driver: JoinHandle<()>,
+    serving: JoinHandle<()>,
+}
+
+impl House {
+    pub fn new() -> Self {
+        Self {
+            disk: Disk::default(),
+            folder: tempfile::tempdir().unwrap(),
+            settings: Settings::default(),
+            config: Config::default(),
+        }
+    }
+
+    pub async fn start(&self) -> Server {
+        let instances = [MAIN.to_owned(), "other/one".to_owned()];
+        let options = StorageOptions { reserve_bytes: 0, max_bytes: Some(1 << 30), ..StorageOptions::default() };
+        let storage = Storage::open(self.folder.path(), &instances, options, Arc::new(SystemClock::start())).unwrap();
+        let cas: Arc<dyn Cas> = Arc::new(EmbeddedCas::new(storage, &instances, true));
+        let store: Arc<dyn Store> = Arc::new(MemoryStore::open(&self.disk));
+        let committer = Committer::start(store.clone(), Arc::new(|error| panic!("{error}"))).unwrap();
+        let options = Options {
+            settings: self.settings,
+            clock: Clock::system(),
+            observer: Arc::new(Unpinner::new(cas.clone())),
+            reserve_bytes: 0,
+        };
+        let (engine, driver) = Engine::start(store, committer, PartitionId(0), options).unwrap();
+        berth_api::pin_incomplete(&engine, &*cas).await.unwrap();
+        let instances = Instances::new(instances.map(|name| (name, engine.clone())));
+        let services = Services::new(instances, Arc::new(BuiltinPolicy), cas.clone(), self.config.clone());
+        let mut routes = Routes::builder();
+        services.add_services(&mut routes).await;
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let serving = transport().add_routes(routes.routes()).serve_with_incoming(TcpListenerStream::new(listener));
+        let serving = tokio::spawn(async move { serving.await.unwrap() });
+        Server { address, engine, cas, driver, serving }
+    }
+}
+
+impl Server {
+    /// Ends the server as a shutdown does: what it has acknowledged stays.
+    pub async fn stop(self) {
+        self.engine.stop().await;
+        self.driver.await.unwrap();
+        self.serving.abort();
+        let _ = self.serving.await;
+    }
+
+    /// The engine only: open streams must end by themselves.
+    pub async fn stop_engine(&self) {
+        self.engine.stop().await;
+    }
+
+    pub async fn connect(&self) -> Client {
+        let channel = Endpoint::from_shared(format!("http://{}", self.address)).unwrap().connect().await.unwrap();
+        Client { channel, cas: self.cas.clone() }
+    }
+}
+
+/// A connection to the server, for every service.
+#[derive(Clone)]
+pub struct Client {
+    pub channel: Channel,
+    cas: Arc<dyn Cas>,
+}
+
+/// What a test wants to run.
+#[derive(Clone, Default)]
+pub struct Job {
+    pub salt: String,
+    pub do_not_cache: bool,
+    pub skip_cache_lookup: bool,
+    pub platform: Vec<(&'static str, &'static str)>,
+    pub priority: i32,
+    pub timeout_seconds: Option<i64>,
+}
+
+impl Job {
+    pub fn new(salt: impl Into<String>) -> Self {
+        Self { salt: salt.into(), ..Self::default() }
+    }
+}
+
+impl Client {
+    pub async fn write(&self, message: &impl Message) -> reapi::Digest {
+        wire(&self.cas.write(MAIN, message.encode_to_vec().into()).await.unwrap())
+    }
+
+    /// Stores what the job needs; answers the request that runs it.
+    pub async fn prepare(&self, job: &Job) -> ExecuteRequest {
+        let file = self.cas.write(MAIN, Bytes::from("an input")).await.unwrap();
+        let file = FileNode { name: "in.txt".into(), digest: Some(wire(&file)), ..FileNode::default() };
+        let root = self.write(&Directory { files: vec![file], ..Directory::default() }).await;
+        let command = self.write(&Command { arguments: vec!["cat".into(), "in.txt".into()], ..Command::default() });
+        let action = Action {
+            command_digest: Some(command.await),
+            input_root_digest: Some(root),
+            do_not_cache: job.do_not_cache,
+            salt: job.salt.clone().into(),
+            timeout: job.timeout_seconds.map(|seconds| prost_types::Duration { seconds, nanos: 0 }),
+            platform: Some(platform(&job.platform)),
+        };
+        ExecuteRequest {
+            instance_name: MAIN.into(),
+            action_digest: Some(self.write(&action).await),
+            skip_cache_lookup: job.skip_cache_lookup,
+            execution_policy: Some(reapi::ExecutionPolicy { priority: job.priority }),
+            ..ExecuteRequest::default()
+        }
+    }
+
+    pub async fn execute(&self, request: ExecuteRequest) -> Result<Streaming<Operation>, Status> {
+        Ok(self.execution().execute(request).await?.into_inner())
+    }
+
+    /// Executes and waits for the first message: then the operation is durable.
+    pub async fn begin(&self, job: &Job) -> (Operation, Streaming<Operation>) {
+        let request = self.prepare(job).await;
+        let mut stream = self.execute(request).await.unwrap();
+        let first = stream.message().await.unwrap().expect("a stream begins with the state");
+        (first, stream)
+    }
+
+    pub fn execution(&self) -> ExecutionClient<Channel> {
+        ExecutionClient::new(self.channel.clone())
+    }
+
+    pub fn operations(&self) -> OperationsClient<Channel> {
+        OperationsClient::new(self.channel.clone())
+    }
+
+    pub fn capabilities(&self) -> CapabilitiesClient<Channel> {
+        CapabilitiesClient::new(self.channel.clone())
+    }
+
+    pub fn bots(&self) -> BotsClient<Channel> {
+        BotsClient::new(self.channel.clone())
+    }
+
+    pub fn admin_jobs(&self) -> admin::jobs_client::JobsClient<Channel> {
+        admin::jobs_client::JobsClient::new(self.channel.clone())
+    }
+
+    pub fn admin_bots(&self) -> admin::bots_client::BotsClient<Channel> {
+        admin::bots_client::BotsClient::new(self.channel.clone())
+    }
+
+    /// A bot that has not said hello yet.
+    pub fn bot(&self, bot_id: &str, slots: u32) -> Bot {
+        let config = |key: &str, value: String| worker::Config { key: key.into(), value };
+        let property = |key: &str| device::Property { key: key.into(), value: "linux".into() };
+        let device = Device { handle: bot_id.into(), properties: vec![property("OSFamily")] };
+        let configs = vec![config("capacity", slots.to_string()), config("hold-when-full", "true".into())];
+        let session = BotSession {
+            bot_id: bot_id.into(),
+            status: BotStatus::Ok as i32,
+            worker: Some(Worker { devices: vec![device], configs, ..Worker::default() }),
+            ..BotSession::default()
+        };
+        Bot { client: self.bots(), session, leases_seen: 0 }
+    }
+}
+
+/// A bot's side of its session.
+#[derive(Clone)]
+pub struct Bot {
+    client: BotsClient<Channel>,
+    pub session: BotSession,
+    /// Leases that were new.
+    pub leases_seen: usize,
+}
+
+/// Longer than any test; a call that is held so long has failed.
+pub const LONG: Duration = Duration::from_secs(300);
+
+impl Bot {
+    pub async fn open(&mut self, deadline: Duration) -> Result<(), Status> {
+        let session = self.session.clone();
+        let mut request = Request::new(CreateBotSessionRequest { parent: MAIN.into(), bot_session: Some(session) });
+        request.set_timeout(deadline);
+        self.session = self.client.create_bot_session(request).await?.into_inner();
+        self.leases_seen += self.session.leases.len();
+        Ok(())
+    }
+
+    pub async fn update(&mut self, deadline: Duration) -> Result<(), Status> {
+        let listed: Vec<_> = self.session.leases.iter().map(|lease| lease.id.clone()).collect();
+        let session = self.session.clone();
+        let mut request = Request::new(UpdateBotSessionRequest {
+            name: session.name.clone(),
+            bot_session: Some(session),
+            update_mask: None,
+        });
+        request.set_timeout(deadline);
+        self.session = self.client.update_bot_session(request).await?.into_inner();
+        self.leases_seen += self.session.leases.iter().filter(|lease| !listed.contains(&lease.id)).count();
+        Ok(())
+    }
+
+    /// Says hello, if it has not yet, and waits until it holds a lease.
+    pub async fn take(&mut self) -> Lease {
+        if self.session.name.is_empty() {
+            self.open(LONG).await.unwrap();
+        }
+        while self.session.leases.is_empty() {
+            self.update(LONG).await.unwrap();
+        }
+        self.session.leases[0].clone()
+    }
+
+    /// Finishes every lease that it holds. To be sent with the next update.
+    pub fn finish_all(&mut self, finish: impl Fn(&mut Lease)) {
+        self.session.leases.iter_mut().for_each(|lease| finish(lease));
+    }
+}
+
+/// The lease ended well, with something on its standard output.
+pub fn succeed(lease: &mut Lease) {
+    complete(lease, Some(ActionResult { stdout_raw: "done\n".into(), ..ActionResult::default() }), 0);
+}
+
+pub fn complete(lease: &mut Lease, result: Option<ActionResult>, code: i32) {
+    lease.state = LeaseState::Completed as i32;
+    lease.result = result.map(|result| any::pack(&result));
+    lease.status = Some(rpc::Status { code, message: "as the bot says".into(), details: Vec::new() });
+}
+
+/// The last message of a stream: it is done.
+pub async fn last(mut stream: Streaming<Operation>) -> Operation {
+    let mut last = None;
+    while let Some(operation) = stream.message().await.unwrap() {
+        last = Some(operation);
+    }
+    let last = last.expect("a stream has messages");
+    assert!(last.done, "{last:?}");
+    last
+}
+
+pub fn response(operation: &Operation) -> ExecuteResponse {
+    let Some(operation::Result::Response(response)) = &operation.result else { panic!("no response: {operation:?}") };
+    any::unpack(response).unwrap()
+}
+
+pub fn stage(operation: &Operation) -> reapi::execution_stage::Value {
+    let metadata: reapi::ExecuteOperationMetadata = any::unpack(operation.metadata.as_ref().unwrap()).unwrap();
+    metadata.stage()
+}
+
+pub fn wire(digest: &Digest) -> reapi::Digest {
+    reapi::Digest { hash: digest.hex(), size_bytes: digest.size_bytes as i64 }
+}
+
+fn platform(properties: &[(&str, &str)]) -> Platform {
+    let property = |(name, value): &(&str, &str)| platform::Property { name: (*name).into(), value: (*value).into() };
+    Platform { properties: properties.iter().map(property).collect() }
+}

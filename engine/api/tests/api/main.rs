@@ -1,0 +1,9 @@
+//! The services on a real connection, with the real storage and an engine in memory.
+
+mod admin;
+mod bots;
+mod execute;
+mod house;
+mod operations;
+mod restart;
+mod together;
