@@ -47,6 +47,18 @@ pub(crate) fn build_berth() -> Result<PathBuf> {
     Ok(target_dir().join("release/berth"))
 }
 
+/// The simulation. Its mutants break the engine on purpose, so they have to be compiled in first.
+pub(crate) fn simulation(arguments: impl IntoIterator<Item = impl AsRef<OsStr>>) -> Command {
+    let arguments: Vec<_> = arguments.into_iter().collect();
+    let mut command = cargo();
+    command.args(["run", "--release", "--quiet", "--package", "berth-sim"]);
+    if arguments.iter().any(|argument| argument.as_ref() == "--mutants") {
+        command.args(["--features", "mutants"]);
+    }
+    command.arg("--").args(arguments);
+    command
+}
+
 /// Runs a command to its end; its output goes where ours goes.
 pub(crate) fn run(command: &mut Command) -> Result<()> {
     let status = command.status().with_context(|| format!("cannot run {}", shown(command)))?;

@@ -65,11 +65,7 @@ fn run(task: Task) -> Result<ExitCode> {
         Task::Build => println!("{}", cargo::build_berth()?.display()),
         Task::Up(options) => up::up(options)?,
         Task::Test(options) => return test::test(options),
-        Task::Sim(rest) => {
-            let mut simulation = cargo::cargo();
-            simulation.args(["run", "--release", "--quiet", "--package", "berth-sim", "--"]).args(rest.arguments);
-            cargo::exec(simulation)?;
-        }
+        Task::Sim(rest) => cargo::exec(cargo::simulation(rest.arguments))?,
         Task::Bench(rest) => {
             let mut berth = std::process::Command::new(cargo::build_berth()?);
             berth.arg("bench").args(rest.arguments);

@@ -2,7 +2,7 @@
 
 use std::process::Command;
 
-use crate::cargo::{at_root, cargo, root, target_dir};
+use crate::cargo::{at_root, cargo, root, simulation, target_dir};
 
 pub(crate) struct Stage {
     pub(crate) name: &'static str,
@@ -45,7 +45,9 @@ pub(crate) const STAGES: &[Stage] = &[
     Stage {
         name: "sim",
         about: "simulation: seeds of past bugs, mutants that must be caught, a minute of fresh seeds",
-        commands: || vec![sim(&["--seeds", "tests/sim/seeds.txt"]), sim(&["--mutants"]), sim(&["--minute"])],
+        commands: || {
+            vec![simulation(["--seeds", "tests/sim/seeds.txt"]), simulation(["--mutants"]), simulation(["--minute"])]
+        },
     },
     Stage {
         name: "clients",
@@ -68,11 +70,5 @@ fn cargo_of(arguments: &[&str]) -> Command {
 fn plugins(arguments: &[&str]) -> Command {
     let mut command = cargo();
     command.args(&arguments[..1]).args(["--manifest-path", "plugins/Cargo.toml"]).args(&arguments[1..]);
-    command
-}
-
-fn sim(arguments: &[&str]) -> Command {
-    let mut command = cargo_of(&["run", "--release", "--quiet", "--package", "berth-sim", "--"]);
-    command.args(arguments);
     command
 }
