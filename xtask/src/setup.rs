@@ -91,17 +91,18 @@ fn is_libclang(name: &str) -> bool {
     (name.starts_with("libclang.so") || name.starts_with("libclang-")) && !name.starts_with("libclang-cpp")
 }
 
-/// The newest release that this Debian has.
+/// The release that is this Debian's own: newer ones are in its archive too, and are tried by fewer people.
 fn libclang_packages() -> Result<Vec<String>> {
-    let search = Command::new("apt-cache").args(["search", "--names-only", "^libclang1-[0-9]+$"]).output()?;
-    let listed = String::from_utf8_lossy(&search.stdout);
-    let release = newest_release(&listed).context("apt-cache knows no libclang1: run `apt-get update` first")?;
+    let depends = Command::new("apt-cache").args(["depends", "libclang-dev"]).output()?;
+    let release = libclang_release(&String::from_utf8_lossy(&depends.stdout))
+        .context("apt-cache does not know libclang-dev: run `apt-get update` first")?;
     Ok(vec![format!("libclang1-{release}"), format!("libclang-common-{release}-dev")])
 }
 
-fn newest_release(listed: &str) -> Option<u32> {
-    let names = listed.lines().filter_map(|line| line.split_whitespace().next());
-    names.filter_map(|name| name.strip_prefix("libclang1-")?.parse().ok()).max()
+/// Reads `Depends: libclang-14-dev`.
+fn libclang_release(depends: &str) -> Option<u32> {
+    let mut words = depends.split_whitespace();
+    words.find_map(|word| word.strip_prefix("libclang-")?.strip_suffix("-dev")?.parse().ok())
 }
 
 fn in_path(program: &str) -> bool {
@@ -135,9 +136,8 @@ mod tests {
     }
 
     #[test]
-    fn the_newest_libclang_is_taken_by_number() {
-        let listed = "libclang1-9 - C interface\nlibclang1-19 - C interface\nlibclang1-14 - C interface\n";
-        assert_eq!(newest_release(listed), Some(19));
-        assert_eq!(newest_release(""), None);
+    fn the_release_is_that_of_the_distribution() {
+        assert_eq!(libclang_release("libclang-dev\n  Depends: libclang-14-dev\n"), Some(14));
+        assert_eq!(libclang_release("libclang-dev\n  Depends: libc6-dev\n"), None);
     }
 }
