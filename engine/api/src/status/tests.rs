@@ -61,7 +61,36 @@ fn every_error_has_its_status() {
         let details: Vec<_> = details.iter().map(|detail| any::type_name(detail).to_owned()).collect();
         writeln!(table, "{kind} | {:?} | {} | {}", status.code(), status.message(), details.join(", ")).unwrap();
     }
-    expect![[r#""#]].assert_eq(&table);
+    expect![[r#"
+        Field | InvalidArgument | action_digest: is not set | google.rpc.BadRequest
+        UnknownInstance | InvalidArgument | instance_name: instance name "moon" is not known to this server | google.rpc.BadRequest
+        UnknownName | NotFound | operation "main/x" is not known | 
+        Missing | FailedPrecondition | 1 blobs that the action needs are not in the storage | google.rpc.PreconditionFailure
+        NoSession | DataLoss | bot session "main/x" is not known: it ended or expired; create a new one | 
+        NotLoopback | PermissionDenied | this service answers on the loopback interface only | 
+        Unimplemented | Unimplemented | PostBotEventTemp is not implemented | 
+        ResultLost | DataLoss | the result of this operation is not stored any more | 
+        Broken | Internal | the server failed; its log says why | 
+        Rejected | DataLoss | bot session 00000000000000000000000000000001 is not known: it ended or expired; create a new one | 
+        Rejected | InvalidArgument | bot session 00000000000000000000000000000001 belongs to another bot id | google.rpc.BadRequest
+        Rejected | NotFound | operation 00000000000000000000000000000002 is not known | 
+        Rejected | Unavailable | try again | google.rpc.RetryInfo
+        Rejected | InvalidArgument | capacity 0 must be from 1 to 1000 | google.rpc.BadRequest
+        Rejected | FailedPrecondition | operation 00000000000000000000000000000002 is not finished: cancel it first | 
+        Stopping | Unavailable | the server is stopping | google.rpc.RetryInfo
+        StoreFull | ResourceExhausted | the server has no room for new work just now | google.rpc.RetryInfo
+        Store | Internal | the server failed; its log says why | 
+        TooLarge | InvalidArgument | blob abababababababababababababababababababababababababababababababab/7 is larger than 5 bytes | google.rpc.BadRequest
+        Malformed | InvalidArgument | blob abababababababababababababababababababababababababababababababab/7 is not a valid Directory: cut | google.rpc.BadRequest
+        UnknownInstance | InvalidArgument | instance name "moon" is not known | google.rpc.BadRequest
+        Full | ResourceExhausted | the storage is full of what may not be evicted | google.rpc.RetryInfo
+        Unavailable | Unavailable | the storage is unavailable | google.rpc.RetryInfo
+        UnknownProperty | FailedPrecondition | platform property "GPU" is not known here; known are: pool | google.rpc.PreconditionFailure
+        DuplicateProperty | FailedPrecondition | platform property "GPU" may be given only once | google.rpc.PreconditionFailure
+        MalformedProperty | InvalidArgument | platform property "GPU" is malformed: a name | google.rpc.BadRequest
+        Denied | PermissionDenied | refused by policy: not today | 
+        Fault | Unavailable | the policy could not answer; try again | google.rpc.ErrorInfo, google.rpc.RetryInfo
+    "#]].assert_eq(&table);
 }
 
 #[test]

@@ -29,6 +29,7 @@ use berth_runtime::{
 };
 use bytes::Bytes;
 use prost::Message;
+use tempfile::TempDir;
 use tokio::{net::TcpListener, task::JoinHandle};
 use tokio_stream::wrappers::TcpListenerStream;
 use tonic::{
@@ -38,40 +39,43 @@ use tonic::{
 };
 
 /// The instance of most tests.
-pub const MAIN: &str = "main";
+pub(crate) const MAIN: &str = "main";
+
+const INSTANCES: [&str; 2] = [MAIN, "other/one"];
 
 /// What outlives a server: its disk, and the folder of its storage.
-pub struct House {
+pub(crate) struct House {
     disk: Disk,
-    folder: tempfile::TempDir,
-    pub settings: Settings,
-    pub config: Config,
+    /// Stays open over restarts: how the storage recovers is its own business.
+    cas: Arc<dyn Cas>,
+    folder: Arc<TempDir>,
+    pub(crate) settings: Settings,
+    pub(crate) config: Config,
 }
 
 /// A server that runs.
-pub struct Server {
-    pub address: SocketAddr,
-    pub engine: Engine,
-    pub cas: Arc<dyn Cas>,
+pub(crate) struct Server {
+    pub(crate) address: SocketAddr,
+    pub(crate) engine: Engine,
+    pub(crate) cas: Arc<dyn Cas>,
     driver: JoinHandle<()>,
     serving: JoinHandle<()>,
+    /// Where the storage is.
+    _folder: Arc<TempDir>,
 }
 
 impl House {
-    pub fn new() -> Self {
-        Self {
-            disk: Disk::default(),
-            folder: tempfile::tempdir().unwrap(),
-            settings: Settings::default(),
-            config: Config::default(),
-        }
+    pub(crate) fn new() -> Self {
+        let folder = Arc::new(tempfile::tempdir().unwrap());
+        let options = StorageOptions { reserve_bytes: 0, max_bytes: Some(1 << 30), ..StorageOptions::default() };
+        let storage =
+            Storage::open(folder.path(), &INSTANCES.map(String::from), options, Arc::new(SystemClock::start()));
+        let cas = Arc::new(EmbeddedCas::new(storage.unwrap(), &INSTANCES.map(String::from), true));
+        Self { disk: Disk::default(), cas, folder, settings: Settings::default(), config: Config::default() }
     }
 
-    pub async fn start(&self) -> Server {
-        let instances = [MAIN.to_owned(), "other/one".to_owned()];
-        let options = StorageOptions { reserve_bytes: 0, max_bytes: Some(1 << 30), ..StorageOptions::default() };
-        let storage = Storage::open(self.folder.path(), &instances, options, Arc::new(SystemClock::start())).unwrap();
-        let cas: Arc<dyn Cas> = Arc::new(EmbeddedCas::new(storage, &instances, true));
+    pub(crate) async fn start(&self) -> Server {
+        let cas = self.cas.clone();
         let store: Arc<dyn Store> = Arc::new(MemoryStore::open(&self.disk));
         let committer = Committer::start(store.clone(), Arc::new(|error| panic!("{error}"))).unwrap();
         let options = Options {
@@ -82,7 +86,7 @@ impl House {
         };
         let (engine, driver) = Engine::start(store, committer, PartitionId(0), options).unwrap();
         berth_api::pin_incomplete(&engine, &*cas).await.unwrap();
-        let instances = Instances::new(instances.map(|name| (name, engine.clone())));
+        let instances = Instances::new(INSTANCES.map(|name| (name.to_owned(), engine.clone())));
         let services = Services::new(instances, Arc::new(BuiltinPolicy), cas.clone(), self.config.clone());
         let mut routes = Routes::builder();
         services.add_services(&mut routes).await;
@@ -90,13 +94,13 @@ impl House {
         let address = listener.local_addr().unwrap();
         let serving = transport().add_routes(routes.routes()).serve_with_incoming(TcpListenerStream::new(listener));
         let serving = tokio::spawn(async move { serving.await.unwrap() });
-        Server { address, engine, cas, driver, serving }
+        Server { address, engine, cas, driver, serving, _folder: self.folder.clone() }
     }
 }
 
 impl Server {
     /// Ends the server as a shutdown does: what it has acknowledged stays.
-    pub async fn stop(self) {
+    pub(crate) async fn stop(self) {
         self.engine.stop().await;
         self.driver.await.unwrap();
         self.serving.abort();
@@ -104,11 +108,11 @@ impl Server {
     }
 
     /// The engine only: open streams must end by themselves.
-    pub async fn stop_engine(&self) {
+    pub(crate) async fn stop_engine(&self) {
         self.engine.stop().await;
     }
 
-    pub async fn connect(&self) -> Client {
+    pub(crate) async fn connect(&self) -> Client {
         let channel = Endpoint::from_shared(format!("http://{}", self.address)).unwrap().connect().await.unwrap();
         Client { channel, cas: self.cas.clone() }
     }
@@ -116,41 +120,41 @@ impl Server {
 
 /// A connection to the server, for every service.
 #[derive(Clone)]
-pub struct Client {
-    pub channel: Channel,
+pub(crate) struct Client {
+    pub(crate) channel: Channel,
     cas: Arc<dyn Cas>,
 }
 
 /// What a test wants to run.
 #[derive(Clone, Default)]
-pub struct Job {
-    pub salt: String,
-    pub do_not_cache: bool,
-    pub skip_cache_lookup: bool,
-    pub platform: Vec<(&'static str, &'static str)>,
-    pub priority: i32,
-    pub timeout_seconds: Option<i64>,
+pub(crate) struct Job {
+    pub(crate) salt: String,
+    pub(crate) do_not_cache: bool,
+    pub(crate) skip_cache_lookup: bool,
+    pub(crate) platform: Vec<(&'static str, &'static str)>,
+    pub(crate) priority: i32,
+    pub(crate) timeout_seconds: Option<i64>,
 }
 
 impl Job {
-    pub fn new(salt: impl Into<String>) -> Self {
+    pub(crate) fn new(salt: impl Into<String>) -> Self {
         Self { salt: salt.into(), ..Self::default() }
     }
 }
 
 impl Client {
-    pub async fn write(&self, message: &impl Message) -> reapi::Digest {
+    pub(crate) async fn write(&self, message: &impl Message) -> reapi::Digest {
         wire(&self.cas.write(MAIN, message.encode_to_vec().into()).await.unwrap())
     }
 
     /// Stores what the job needs; answers the request that runs it.
-    pub async fn prepare(&self, job: &Job) -> ExecuteRequest {
+    pub(crate) async fn prepare(&self, job: &Job) -> ExecuteRequest {
         let file = self.cas.write(MAIN, Bytes::from("an input")).await.unwrap();
         let file = FileNode { name: "in.txt".into(), digest: Some(wire(&file)), ..FileNode::default() };
         let root = self.write(&Directory { files: vec![file], ..Directory::default() }).await;
-        let command = self.write(&Command { arguments: vec!["cat".into(), "in.txt".into()], ..Command::default() });
+        let command = Command { arguments: vec!["cat".into(), "in.txt".into()], ..Command::default() };
         let action = Action {
-            command_digest: Some(command.await),
+            command_digest: Some(self.write(&command).await),
             input_root_digest: Some(root),
             do_not_cache: job.do_not_cache,
             salt: job.salt.clone().into(),
@@ -166,44 +170,44 @@ impl Client {
         }
     }
 
-    pub async fn execute(&self, request: ExecuteRequest) -> Result<Streaming<Operation>, Status> {
+    pub(crate) async fn execute(&self, request: ExecuteRequest) -> Result<Streaming<Operation>, Status> {
         Ok(self.execution().execute(request).await?.into_inner())
     }
 
     /// Executes and waits for the first message: then the operation is durable.
-    pub async fn begin(&self, job: &Job) -> (Operation, Streaming<Operation>) {
+    pub(crate) async fn begin(&self, job: &Job) -> (Operation, Streaming<Operation>) {
         let request = self.prepare(job).await;
         let mut stream = self.execute(request).await.unwrap();
         let first = stream.message().await.unwrap().expect("a stream begins with the state");
         (first, stream)
     }
 
-    pub fn execution(&self) -> ExecutionClient<Channel> {
+    pub(crate) fn execution(&self) -> ExecutionClient<Channel> {
         ExecutionClient::new(self.channel.clone())
     }
 
-    pub fn operations(&self) -> OperationsClient<Channel> {
+    pub(crate) fn operations(&self) -> OperationsClient<Channel> {
         OperationsClient::new(self.channel.clone())
     }
 
-    pub fn capabilities(&self) -> CapabilitiesClient<Channel> {
+    pub(crate) fn capabilities(&self) -> CapabilitiesClient<Channel> {
         CapabilitiesClient::new(self.channel.clone())
     }
 
-    pub fn bots(&self) -> BotsClient<Channel> {
+    pub(crate) fn bots(&self) -> BotsClient<Channel> {
         BotsClient::new(self.channel.clone())
     }
 
-    pub fn admin_jobs(&self) -> admin::jobs_client::JobsClient<Channel> {
+    pub(crate) fn admin_jobs(&self) -> admin::jobs_client::JobsClient<Channel> {
         admin::jobs_client::JobsClient::new(self.channel.clone())
     }
 
-    pub fn admin_bots(&self) -> admin::bots_client::BotsClient<Channel> {
+    pub(crate) fn admin_bots(&self) -> admin::bots_client::BotsClient<Channel> {
         admin::bots_client::BotsClient::new(self.channel.clone())
     }
 
     /// A bot that has not said hello yet.
-    pub fn bot(&self, bot_id: &str, slots: u32) -> Bot {
+    pub(crate) fn bot(&self, bot_id: &str, slots: u32) -> Bot {
         let config = |key: &str, value: String| worker::Config { key: key.into(), value };
         let property = |key: &str| device::Property { key: key.into(), value: "linux".into() };
         let device = Device { handle: bot_id.into(), properties: vec![property("OSFamily")] };
@@ -220,18 +224,18 @@ impl Client {
 
 /// A bot's side of its session.
 #[derive(Clone)]
-pub struct Bot {
+pub(crate) struct Bot {
     client: BotsClient<Channel>,
-    pub session: BotSession,
+    pub(crate) session: BotSession,
     /// Leases that were new.
-    pub leases_seen: usize,
+    pub(crate) leases_seen: usize,
 }
 
 /// Longer than any test; a call that is held so long has failed.
-pub const LONG: Duration = Duration::from_secs(300);
+pub(crate) const LONG: Duration = Duration::from_secs(300);
 
 impl Bot {
-    pub async fn open(&mut self, deadline: Duration) -> Result<(), Status> {
+    pub(crate) async fn open(&mut self, deadline: Duration) -> Result<(), Status> {
         let session = self.session.clone();
         let mut request = Request::new(CreateBotSessionRequest { parent: MAIN.into(), bot_session: Some(session) });
         request.set_timeout(deadline);
@@ -240,7 +244,7 @@ impl Bot {
         Ok(())
     }
 
-    pub async fn update(&mut self, deadline: Duration) -> Result<(), Status> {
+    pub(crate) async fn update(&mut self, deadline: Duration) -> Result<(), Status> {
         let listed: Vec<_> = self.session.leases.iter().map(|lease| lease.id.clone()).collect();
         let session = self.session.clone();
         let mut request = Request::new(UpdateBotSessionRequest {
@@ -255,7 +259,7 @@ impl Bot {
     }
 
     /// Says hello, if it has not yet, and waits until it holds a lease.
-    pub async fn take(&mut self) -> Lease {
+    pub(crate) async fn take(&mut self) -> Lease {
         if self.session.name.is_empty() {
             self.open(LONG).await.unwrap();
         }
@@ -266,24 +270,24 @@ impl Bot {
     }
 
     /// Finishes every lease that it holds. To be sent with the next update.
-    pub fn finish_all(&mut self, finish: impl Fn(&mut Lease)) {
+    pub(crate) fn finish_all(&mut self, finish: impl Fn(&mut Lease)) {
         self.session.leases.iter_mut().for_each(|lease| finish(lease));
     }
 }
 
 /// The lease ended well, with something on its standard output.
-pub fn succeed(lease: &mut Lease) {
+pub(crate) fn succeed(lease: &mut Lease) {
     complete(lease, Some(ActionResult { stdout_raw: "done\n".into(), ..ActionResult::default() }), 0);
 }
 
-pub fn complete(lease: &mut Lease, result: Option<ActionResult>, code: i32) {
+pub(crate) fn complete(lease: &mut Lease, result: Option<ActionResult>, code: i32) {
     lease.state = LeaseState::Completed as i32;
     lease.result = result.map(|result| any::pack(&result));
     lease.status = Some(rpc::Status { code, message: "as the bot says".into(), details: Vec::new() });
 }
 
 /// The last message of a stream: it is done.
-pub async fn last(mut stream: Streaming<Operation>) -> Operation {
+pub(crate) async fn last(mut stream: Streaming<Operation>) -> Operation {
     let mut last = None;
     while let Some(operation) = stream.message().await.unwrap() {
         last = Some(operation);
@@ -293,17 +297,17 @@ pub async fn last(mut stream: Streaming<Operation>) -> Operation {
     last
 }
 
-pub fn response(operation: &Operation) -> ExecuteResponse {
+pub(crate) fn response(operation: &Operation) -> ExecuteResponse {
     let Some(operation::Result::Response(response)) = &operation.result else { panic!("no response: {operation:?}") };
     any::unpack(response).unwrap()
 }
 
-pub fn stage(operation: &Operation) -> reapi::execution_stage::Value {
+pub(crate) fn stage(operation: &Operation) -> reapi::execution_stage::Value {
     let metadata: reapi::ExecuteOperationMetadata = any::unpack(operation.metadata.as_ref().unwrap()).unwrap();
     metadata.stage()
 }
 
-pub fn wire(digest: &Digest) -> reapi::Digest {
+pub(crate) fn wire(digest: &Digest) -> reapi::Digest {
     reapi::Digest { hash: digest.hex(), size_bytes: digest.size_bytes as i64 }
 }
 
