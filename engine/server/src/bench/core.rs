@@ -1,0 +1,276 @@
+//! `berth bench core`: the rules alone, at growing depths, fleets and numbers of classes.
+//!
+//! One cycle is what a busy fleet does all day: a bot reports its job as done and is given the next one in the
+//! same step, and a client submits another, so that the depth stays. Time is CPU time of this thread. The cost of an
+//! assignment is that of the bot's event, and the yardstick is the smallest setting of the same run.
+
+use std::time::Duration;
+
+use berth_core::{
+    Book, BotStatus, Digest, Event, InstanceName, LaneKey, LeaseReport, OpenSession, OperationId, PollId, Property,
+    PropertySet, ReportedState, SessionId, Settings, Submit, Timestamp, UpdateSession,
+};
+use serde_json::json;
+
+use super::{measure::Cpu, report::Report};
+
+/// One row of the table.
+#[derive(Clone, Copy)]
+struct Setting {
+    queued: u64,
+    bots: u64,
+    requirement_classes: u64,
+    capability_classes: u64,
+}
+
+/// The first is the yardstick.
+const SETTINGS: [Setting; 11] = [
+    setting(1_000, 10, 1, 1),
+    setting(1_000, 1_000, 1, 1),
+    setting(1_000, 10_000, 1, 1),
+    setting(100_000, 10, 1, 1),
+    setting(100_000, 1_000, 1, 1),
+    setting(100_000, 10_000, 1, 1),
+    setting(1_000_000, 10, 1, 1),
+    setting(1_000_000, 1_000, 1, 1),
+    setting(1_000_000, 10_000, 1, 1),
+    setting(100_000, 1_000, 10_000, 1_000),
+    setting(1_000_000, 10_000, 10_000, 1_000),
+];
+
+const fn setting(queued: u64, bots: u64, requirement_classes: u64, capability_classes: u64) -> Setting {
+    Setting { queued, bots, requirement_classes, capability_classes }
+}
+
+/// Of a look that measures nothing.
+const QUICK: [Setting; 2] = [setting(1_000, 10, 1, 1), setting(1_000, 100, 100, 10)];
+
+/// Cycles that are counted; a fifth as many go before. Long enough that a queue of a thousand is turned over often.
+const CYCLES: u64 = 200_000;
+
+pub(super) fn run(quick: bool) -> Report {
+    if quick { measure(&QUICK, 1_000, 10_000) } else { measure(&SETTINGS, CYCLES, 1_000_000) }
+}
+
+fn measure(settings: &[Setting], cycles: u64, queued: u64) -> Report {
+    let mut report = Report::new(
+        "core",
+        &["queued", "bots", "req. classes", "cap. classes", "ns/assignment", "ratio", "ns/submit", "events/s"],
+    );
+    // First: a process that has freed memory says little about what a queue takes.
+    eprintln!("core: memory of {queued} queued jobs ...");
+    let memory = bytes_per_job(queued);
+    let (mut yardstick, mut worst) = (None, 0.0_f64);
+    for setting in settings.iter().copied() {
+        eprintln!(
+            "core: {} queued, {} bots, {} classes ...",
+            setting.queued, setting.bots, setting.requirement_classes
+        );
+        let result = Fleet::new(setting).cycle(cycles);
+        let base = *yardstick.get_or_insert(result.assignment_ns);
+        let ratio = result.assignment_ns / base;
+        worst = worst.max(ratio);
+        report.row(
+            vec![
+                setting.queued.to_string(),
+                setting.bots.to_string(),
+                setting.requirement_classes.to_string(),
+                setting.capability_classes.to_string(),
+                format!("{:.0}", result.assignment_ns),
+                format!("{ratio:.2}"),
+                format!("{:.0}", result.submit_ns),
+                format!("{:.0}", result.events_per_s),
+            ],
+            json!({
+                "queued": setting.queued, "bots": setting.bots,
+                "requirement_classes": setting.requirement_classes, "capability_classes": setting.capability_classes,
+                "assignment_ns": result.assignment_ns, "ratio": ratio, "submit_ns": result.submit_ns,
+                "events_per_s": result.events_per_s,
+            }),
+        );
+    }
+    report.verdict("an assignment, the dearest against the first".to_owned(), worst, "<=", 2.5);
+    if let Some(memory) = memory {
+        report.verdict(format!("bytes a queued job at {queued}"), memory, "<=", 600.0);
+    }
+    report.note("Assignment: a bot's update that completes one job and is given the next. CPU time of one thread.");
+    report
+}
+
+/// What a deep queue takes in RAM.
+fn bytes_per_job(queued: u64) -> Option<f64> {
+    let before = super::measure::resident_bytes()?;
+    let fleet = Fleet::queue(setting(queued, 0, 1, 1));
+    let after = super::measure::resident_bytes()?;
+    drop(fleet);
+    Some(after.saturating_sub(before) as f64 / queued as f64)
+}
+
+struct Measured {
+    assignment_ns: f64,
+    submit_ns: f64,
+    events_per_s: f64,
+}
+
+/// A book with a queue and a busy fleet.
+struct Fleet {
+    book: Book,
+    setting: Setting,
+    now: u64,
+    next_job: u64,
+    poll: u64,
+    instance: InstanceName,
+}
+
+impl Fleet {
+    fn queue(setting: Setting) -> Self {
+        let mut fleet = Self {
+            book: Book::new(Settings { session_timeout: Duration::from_secs(1 << 30), ..Settings::default() }),
+            setting,
+            now: 1,
+            next_job: 0,
+            poll: 0,
+            instance: InstanceName::from("main"),
+        };
+        for _ in 0..setting.queued {
+            fleet.submit();
+        }
+        fleet
+    }
+
+    fn new(setting: Setting) -> Self {
+        let mut fleet = Self::queue(setting);
+        // The first job of each bot comes out of the queue: it is filled up again.
+        for bot in 0..setting.bots {
+            fleet.open(bot);
+        }
+        for _ in 0..setting.bots {
+            fleet.submit();
+        }
+        fleet
+    }
+
+    fn cycle(mut self, cycles: u64) -> Measured {
+        let warm = cycles / 5;
+        let mut random = 0x9e37_79b9_7f4a_7c15_u64;
+        let (mut assigning, mut submitting) = (Duration::ZERO, Duration::ZERO);
+        for cycle in 0..warm + cycles {
+            random ^= random << 13;
+            random ^= random >> 7;
+            random ^= random << 17;
+            let update = self.update_of(random % self.setting.bots);
+            let start = Cpu::now();
+            self.handle(Event::UpdateSession(Box::new(update)));
+            let answers = self.book.finish_batch(Timestamp(self.now));
+            let assigned = start.elapsed();
+            assert!(answers.iter().all(|answer| answer.leases.len() == 1), "a deep queue has a job for every bot");
+            let submit = self.next_submit();
+            let start = Cpu::now();
+            self.handle(Event::Submit(Box::new(submit)));
+            let submitted = start.elapsed();
+            if cycle >= warm {
+                assigning += assigned;
+                submitting += submitted;
+            }
+        }
+        // What reading the clock twice costs is in both, and is taken out of both.
+        let clock = Cpu::cost_of_reading() * u32::try_from(cycles).expect("a small number");
+        let (assigning, submitting) = (assigning.saturating_sub(clock), submitting.saturating_sub(clock));
+        Measured {
+            assignment_ns: assigning.as_nanos() as f64 / cycles as f64,
+            submit_ns: submitting.as_nanos() as f64 / cycles as f64,
+            events_per_s: 2.0 * cycles as f64 / (assigning + submitting).as_secs_f64(),
+        }
+    }
+
+    fn handle(&mut self, event: Event) {
+        self.now += 10;
+        self.book.handle(Timestamp(self.now), event).expect("the bench sends what the rules allow");
+    }
+
+    fn submit(&mut self) {
+        let submit = self.next_submit();
+        self.handle(Event::Submit(Box::new(submit)));
+    }
+
+    fn next_submit(&mut self) -> Submit {
+        self.next_job += 1;
+        let mut hash = [0; 32];
+        hash[..8].copy_from_slice(&self.next_job.to_be_bytes());
+        let class = self.next_job % self.setting.requirement_classes;
+        Submit {
+            operation: OperationId(spread(self.next_job)),
+            instance: self.instance.clone(),
+            action: Digest { hash, size_bytes: 140 },
+            do_not_cache: false,
+            skip_cache_lookup: false,
+            lookup_began: Timestamp(self.now),
+            requirements: [Property::new("OSFamily", "linux"), Property::new("class", class.to_string())]
+                .into_iter()
+                .collect(),
+            label: "linux".into(),
+            lane: LaneKey::default(),
+            weight: 1,
+            rank: (self.next_job % 8) as i64,
+            queue_timeout: None,
+            execution_timeout: Some(Duration::from_secs(7_200)),
+        }
+    }
+
+    /// Capability class k of n offers every n-th requirement class, and a host name that nobody asks for.
+    fn open(&mut self, bot: u64) {
+        let own = bot % self.setting.capability_classes;
+        let classes = (0..self.setting.requirement_classes)
+            .filter(|class| class % self.setting.capability_classes == own % self.setting.requirement_classes);
+        let capabilities: PropertySet = classes
+            .map(|class| Property::new("class", class.to_string()))
+            .chain([Property::new("OSFamily", "linux"), Property::new("host", own.to_string())])
+            .collect();
+        self.poll += 1;
+        let open = OpenSession {
+            session: SessionId(u128::from(bot)),
+            instance: self.instance.clone(),
+            bot_id: bot.to_string().into(),
+            identity: "".into(),
+            capabilities: vec![capabilities],
+            slots: 1,
+            hold_when_full: false,
+            status: BotStatus::Ok,
+            poll: PollId(self.poll),
+            hold_until: None,
+        };
+        self.handle(Event::OpenSession(Box::new(open)));
+        self.book.finish_batch(Timestamp(self.now));
+    }
+
+    fn update_of(&mut self, bot: u64) -> UpdateSession {
+        self.poll += 1;
+        let session = SessionId(u128::from(bot));
+        let lease = self.book.session_view(session).expect("the session is open").leases[0];
+        let state = ReportedState::Completed { code: 0, cacheable: true };
+        UpdateSession {
+            session,
+            bot_id: bot.to_string().into(),
+            identity: "".into(),
+            status: BotStatus::Ok,
+            worker: None,
+            leases: vec![LeaseReport { lease, state }],
+            poll: PollId(self.poll),
+            hold_until: None,
+        }
+    }
+}
+
+/// Real ids are random: neighbours in time are not neighbours in memory.
+fn spread(number: u64) -> u128 {
+    let mixed = number.wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    u128::from(mixed ^ (mixed >> 29)) << 64 | u128::from(number)
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn the_quick_bench_runs_to_its_end() {
+        super::measure(&super::QUICK, 100, 1_000).print(true);
+    }
+}

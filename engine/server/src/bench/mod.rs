@@ -1,0 +1,65 @@
+//! `berth bench`: how fast, against which yardstick, on this machine. Tables with ratios; CPU time beside wall time.
+//!
+//! Not for tests: nothing here passes or fails a build. `load` is the generator that the end-to-end benches share,
+//! and it works against other servers too; `core`, `restart` and `commit` measure rooms of this engine in-process.
+
+mod args;
+mod bare;
+mod child;
+mod commit;
+mod core;
+mod e2e;
+mod latency;
+mod load;
+mod measure;
+mod report;
+mod restart;
+mod scratch;
+mod wasm;
+
+use std::process::ExitCode;
+
+pub(crate) use self::args::BenchArgs;
+use self::{
+    args::BenchCommand,
+    child::Cores,
+    load::{Plan, Target},
+    report::Report,
+    scratch::Scratch,
+};
+
+pub(crate) fn run(args: BenchArgs) -> anyhow::Result<ExitCode> {
+    let BenchArgs { json, dir, quick, command } = args;
+    let print = |report: Report| report.print(json);
+    let scratch = || Scratch::new(dir.as_deref());
+    match command {
+        BenchCommand::Core => print(core::run(quick)),
+        BenchCommand::Load { target, server_pid, plan } => print(load::measure(&Target { target, server_pid }, &plan)?),
+        BenchCommand::E2e { rounds, plan } => {
+            print(e2e::run(&scratch()?, &Cores::find()?, &quicker(plan, quick), rounds)?);
+        }
+        BenchCommand::Wasm { rounds, plan } => {
+            print(wasm::run(&scratch()?, &Cores::find()?, &quicker(plan, quick), rounds)?);
+        }
+        BenchCommand::Restart { queued } => {
+            print(restart::run(scratch()?.path(), if quick { queued.min(50_000) } else { queued })?);
+        }
+        BenchCommand::Latency { jobs } => print(latency::run(&scratch()?, &Cores::find()?, jobs)?),
+        BenchCommand::All { rounds } => {
+            // First what wants a fresh process: its memory is measured.
+            print(core::run(quick));
+            let plan = quicker(Plan::default(), quick);
+            let (scratch, cores) = (scratch()?, Cores::find()?);
+            print(latency::run(&scratch, &cores, args::LATENCY_JOBS)?);
+            print(e2e::run(&scratch, &cores, &plan, rounds)?);
+            print(wasm::run(&scratch, &cores, &plan, rounds)?);
+            print(restart::run(scratch.path(), if quick { 50_000 } else { args::QUEUED })?);
+        }
+        BenchCommand::BareServer => bare::run()?,
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn quicker(plan: Plan, quick: bool) -> Plan {
+    if quick { Plan { jobs: plan.jobs.min(2_000), ..plan } } else { plan }
+}

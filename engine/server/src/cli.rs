@@ -1,0 +1,217 @@
+//! The command line: names, defaults and help in one place.
+
+use std::{net::SocketAddr, path::PathBuf};
+
+use clap::{Args, Parser, Subcommand};
+
+/// Scheduler for remote execution: serves build clients and bots, with policy in WebAssembly plugins.
+#[derive(Parser)]
+#[command(version, propagate_version = true, max_term_width = 100)]
+pub(crate) struct Cli {
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+#[derive(Subcommand)]
+pub(crate) enum Command {
+    /// Serve build clients and bots.
+    Serve(ServeArgs),
+    /// Run actions on this machine for a server.
+    Bot(BotArgs),
+    /// List, explain and cancel jobs of a running server.
+    Jobs(JobsArgs),
+    /// List and drain the bots of a running server.
+    Bots(BotsArgs),
+    /// Check a configuration file, or print the one in force.
+    Config(ConfigArgs),
+    /// Measure: tables with ratios to a yardstick of the same run.
+    Bench(crate::bench::BenchArgs),
+}
+
+/// What a flag sets wins over the configuration file.
+#[derive(Args, Clone, Debug, Default)]
+pub(crate) struct ServeArgs {
+    /// Folder for everything that must survive a restart [default: `berth` in the user's data folder]
+    #[arg(long, value_name = "DIR")]
+    pub(crate) data: Option<PathBuf>,
+    /// Address for gRPC: build clients, bots, operators [default: 127.0.0.1:8980]
+    #[arg(long, value_name = "ADDR")]
+    pub(crate) grpc: Option<SocketAddr>,
+    /// Address for HTTP: /metrics, /healthz [default: 127.0.0.1:8981]
+    #[arg(long, value_name = "ADDR")]
+    pub(crate) http: Option<SocketAddr>,
+    /// Address for Coordinate clients; nothing listens there yet [default: 127.0.0.1:5932]
+    #[arg(long, value_name = "ADDR")]
+    pub(crate) coordinate: Option<SocketAddr>,
+    /// Instance name to serve; may be given several times [default: main]
+    #[arg(long, value_name = "NAME")]
+    pub(crate) instance: Vec<String>,
+    /// Bots to run inside the server, for a laptop [default: 0]
+    #[arg(long, value_name = "N")]
+    pub(crate) bots: Option<usize>,
+    /// Configuration file (TOML); every key has a default
+    #[arg(long, value_name = "FILE")]
+    pub(crate) config: Option<PathBuf>,
+    /// Log as JSON lines
+    #[arg(long)]
+    pub(crate) json_logs: bool,
+}
+
+#[derive(Args)]
+pub(crate) struct BotArgs {
+    /// Server to work for, as HOST:PORT
+    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:8980")]
+    pub(crate) server: String,
+    /// CAS to read inputs from and write outputs to, where it is not the server
+    #[arg(long, value_name = "ADDR")]
+    pub(crate) cas: Option<String>,
+    /// Instance name to work for
+    #[arg(long, value_name = "NAME", default_value = "main")]
+    pub(crate) instance: String,
+    /// What this machine offers, as KEY=VALUE; may be given several times. Without it: OSFamily, ISA and
+    /// container-image=none as this machine has them
+    #[arg(long = "property", value_name = "K=V", value_parser = parse_property)]
+    pub(crate) properties: Vec<(String, String)>,
+    /// Actions to run at the same time [default: the number of cores]
+    #[arg(long, value_name = "N")]
+    pub(crate) slots: Option<usize>,
+    /// Name of this bot, unique among the bots of a server [default: host name and work folder]
+    #[arg(long, value_name = "ID")]
+    pub(crate) bot_id: Option<String>,
+    /// Folder for input roots and the file cache; belongs to this bot alone [default: in the user's cache folder]
+    #[arg(long, value_name = "DIR")]
+    pub(crate) work_dir: Option<PathBuf>,
+    /// Size to which the file cache is cut back, in bytes
+    #[arg(long, value_name = "BYTES", default_value_t = 8 << 30)]
+    pub(crate) cache_bytes: u64,
+    /// Log as JSON lines
+    #[arg(long)]
+    pub(crate) json_logs: bool,
+}
+
+/// Where a command finds the server, and how it prints.
+#[derive(Args)]
+pub(crate) struct RemoteArgs {
+    /// Server to ask, as HOST:PORT
+    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:8980", global = true)]
+    pub(crate) server: String,
+    /// Print JSON, for scripts
+    #[arg(long, global = true)]
+    pub(crate) json: bool,
+}
+
+#[derive(Args)]
+pub(crate) struct JobsArgs {
+    #[command(flatten)]
+    pub(crate) remote: RemoteArgs,
+    #[command(subcommand)]
+    pub(crate) command: JobsCommand,
+}
+
+#[derive(Subcommand)]
+pub(crate) enum JobsCommand {
+    /// Jobs that wait or run, those that wait longest first
+    List {
+        /// Only this instance
+        #[arg(long, value_name = "NAME", default_value = "")]
+        instance: String,
+        /// At most this many
+        #[arg(long, default_value_t = 100)]
+        limit: u32,
+        /// Recently finished jobs too
+        #[arg(long)]
+        finished: bool,
+    },
+    /// One job, and why it waits
+    Show {
+        /// Job id or operation name; the first digits are enough
+        job: String,
+    },
+    /// Cancel a job for all who wait for it
+    Cancel {
+        /// Job id or operation name; the first digits are enough
+        job: String,
+    },
+}
+
+#[derive(Args)]
+pub(crate) struct BotsArgs {
+    #[command(flatten)]
+    pub(crate) remote: RemoteArgs,
+    #[command(subcommand)]
+    pub(crate) command: BotsCommand,
+}
+
+#[derive(Subcommand)]
+pub(crate) enum BotsCommand {
+    /// Bots with an open session
+    List {
+        /// Only this instance
+        #[arg(long, value_name = "NAME", default_value = "")]
+        instance: String,
+    },
+    /// Give a bot no new work; it finishes what it has. Holds over sessions and restarts
+    Drain {
+        /// The bot's id, as `berth bots list` prints it
+        bot_id: String,
+        /// Instance of the bot
+        #[arg(long, value_name = "NAME", default_value = "main")]
+        instance: String,
+        /// Give it work again
+        #[arg(long)]
+        undo: bool,
+    },
+}
+
+#[derive(Args)]
+pub(crate) struct ConfigArgs {
+    #[command(subcommand)]
+    pub(crate) command: ConfigCommand,
+}
+
+#[derive(Subcommand)]
+pub(crate) enum ConfigCommand {
+    /// Say what is wrong with a file: key, value, and what would be accepted
+    Check {
+        /// Configuration file (TOML)
+        file: PathBuf,
+        /// Print JSON, for scripts
+        #[arg(long)]
+        json: bool,
+    },
+    /// Print every key with its value: that of the file where it sets one, else the default
+    Show {
+        /// Configuration file (TOML)
+        file: Option<PathBuf>,
+    },
+}
+
+pub(crate) fn parse_property(text: &str) -> Result<(String, String), String> {
+    match text.split_once('=') {
+        Some((name, value)) if !name.is_empty() => Ok((name.to_owned(), value.to_owned())),
+        _ => Err("expected KEY=VALUE, for example OSFamily=linux".to_owned()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn the_flags_that_scripts_rely_on_are_there() {
+        let line = "berth serve --data d --grpc 127.0.0.1:1 --http 127.0.0.1:2 --coordinate 127.0.0.1:3 \
+                    --instance a --instance b --bots 2 --config f";
+        let Command::Serve(args) = Cli::try_parse_from(line.split_whitespace()).unwrap().command else { panic!() };
+        assert_eq!((args.instance.len(), args.bots), (2, Some(2)));
+        let line = "berth bot --server h:1 --instance a --property K=V --property K=W --slots 3";
+        let Command::Bot(args) = Cli::try_parse_from(line.split_whitespace()).unwrap().command else { panic!() };
+        assert_eq!((args.properties.len(), args.slots), (2, Some(3)));
+        assert!(Cli::try_parse_from(["berth", "bot", "--property", "novalue"]).is_err());
+    }
+}

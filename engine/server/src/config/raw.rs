@@ -1,0 +1,225 @@
+//! The file as it is written: sections, keys, defaults, and what each key accepts.
+
+use std::{
+    fmt,
+    net::{Ipv4Addr, SocketAddr},
+    path::{Path, PathBuf},
+};
+
+use anyhow::Context;
+use serde::{Deserialize, Serialize};
+
+/// What an instance name may be.
+pub(crate) const INSTANCE_EXPECTED: &str =
+    "an instance name has 1 to 200 of the characters a-z A-Z 0-9 _ . - / and no segment that is a keyword of resource names (blobs, uploads, actions, operations, compressed-blobs)";
+
+#[derive(Clone, Debug, Default, Deserialize, Serialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct Raw {
+    pub(crate) server: Server,
+    pub(crate) scheduler: Scheduler,
+    pub(crate) store: Store,
+    pub(crate) cas: Cas,
+    pub(crate) policy: Policy,
+    pub(crate) bots: Bots,
+}
+
+/// Addresses, folder, instances.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct Server {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) data: Option<PathBuf>,
+    pub(crate) grpc: SocketAddr,
+    pub(crate) http: SocketAddr,
+    pub(crate) coordinate: SocketAddr,
+    pub(crate) instances: Vec<String>,
+}
+
+/// The rules' numbers.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct Scheduler {
+    /// A bot that is not heard of for this long has lost its session.
+    pub(crate) session_timeout_s: u64,
+    /// Attempts of a job in all.
+    pub(crate) attempts_max: u32,
+    /// The longest that an action may ask for, and what holds where it asks for nothing.
+    pub(crate) execution_timeout_max_s: u64,
+    /// How long a job may wait for a bot; 0: for ever.
+    pub(crate) queue_timeout_s: u64,
+}
+
+/// The embedded store.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct Store {
+    /// Free bytes below which new work is refused.
+    pub(crate) reserve_bytes: u64,
+    /// How long finished operations can be asked for.
+    pub(crate) finished_h: u64,
+    /// How long the event feed goes back.
+    pub(crate) feed_h: u64,
+    /// Wait for the disk before anything is acknowledged. Off: a power cut loses acknowledged work.
+    pub(crate) sync: bool,
+}
+
+/// Content-addressable storage.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct Cas {
+    /// `HOST:PORT` of an external one; empty: embedded, in the data folder.
+    pub(crate) address: String,
+    /// The most bytes of blobs to keep; 0: three quarters of what the disk has left, the reserve aside.
+    pub(crate) max_bytes: u64,
+    /// A touched blob is safe from eviction for this long.
+    pub(crate) min_age_s: u64,
+    /// Whether clients may write action cache entries.
+    pub(crate) clients_may_update_actions: bool,
+}
+
+/// Who answers questions of policy.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct Policy {
+    /// `bundled`: the plugins inside the binary; `built-in`: the native rule, without plugins.
+    pub(crate) kind: PolicyKind,
+    /// Deadline of a call to `properties`.
+    pub(crate) properties_deadline_ms: u64,
+    /// Deadline of a call to `place`.
+    pub(crate) place_deadline_ms: u64,
+    /// Memory of one plugin instance.
+    pub(crate) memory_bytes_max: usize,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum PolicyKind {
+    Bundled,
+    BuiltIn,
+}
+
+/// Bots inside the server.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct Bots {
+    pub(crate) count: usize,
+    /// Actions that each runs at the same time; 0: the number of cores.
+    pub(crate) slots: usize,
+}
+
+impl Default for Server {
+    fn default() -> Self {
+        let local = |port| SocketAddr::from((Ipv4Addr::LOCALHOST, port));
+        Self {
+            data: None,
+            grpc: local(8980),
+            http: local(8981),
+            coordinate: local(5932),
+            instances: vec!["main".to_owned()],
+        }
+    }
+}
+
+impl Default for Scheduler {
+    fn default() -> Self {
+        Self { session_timeout_s: 45, attempts_max: 5, execution_timeout_max_s: 7200, queue_timeout_s: 0 }
+    }
+}
+
+impl Default for Store {
+    fn default() -> Self {
+        Self { reserve_bytes: 1 << 30, finished_h: 24, feed_h: 24, sync: true }
+    }
+}
+
+impl Default for Cas {
+    fn default() -> Self {
+        Self { address: String::new(), max_bytes: 0, min_age_s: 600, clients_may_update_actions: true }
+    }
+}
+
+impl Default for Policy {
+    fn default() -> Self {
+        Self {
+            kind: PolicyKind::Bundled,
+            properties_deadline_ms: 50,
+            place_deadline_ms: 5,
+            memory_bytes_max: 64 << 20,
+        }
+    }
+}
+
+impl Default for Bots {
+    fn default() -> Self {
+        Self { count: 0, slots: 0 }
+    }
+}
+
+/// A value that cannot be used.
+#[derive(Clone, Debug, Serialize)]
+pub(crate) struct Problem {
+    pub(crate) key: &'static str,
+    pub(crate) value: String,
+    pub(crate) expected: String,
+}
+
+impl fmt::Display for Problem {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(out, "{} = {}: {}", self.key, self.value, self.expected)
+    }
+}
+
+impl Raw {
+    pub(crate) fn read(file: &Path) -> anyhow::Result<Self> {
+        let text = std::fs::read_to_string(file).with_context(|| format!("cannot read {}", file.display()))?;
+        Self::parse(&text).with_context(|| format!("{} cannot be used", file.display()))
+    }
+
+    pub(crate) fn parse(text: &str) -> anyhow::Result<Self> {
+        Ok(toml::from_str(text)?)
+    }
+
+    /// Every value that cannot be used, with what would be accepted.
+    pub(crate) fn problems(&self) -> Vec<Problem> {
+        let mut problems = Vec::new();
+        let mut range = |key, value: u64, least: u64, most: u64| {
+            if !(least..=most).contains(&value) {
+                let expected = format!("expected a whole number from {least} to {most}");
+                problems.push(Problem { key, value: value.to_string(), expected });
+            }
+        };
+        let year = 365 * 24 * 3600;
+        range("scheduler.session_timeout_s", self.scheduler.session_timeout_s, 1, 86_400);
+        range("scheduler.attempts_max", self.scheduler.attempts_max.into(), 1, 1_000);
+        range("scheduler.execution_timeout_max_s", self.scheduler.execution_timeout_max_s, 1, 4_000_000);
+        range("scheduler.queue_timeout_s", self.scheduler.queue_timeout_s, 0, 4_000_000);
+        range("store.reserve_bytes", self.store.reserve_bytes, 0, 1 << 50);
+        range("store.finished_h", self.store.finished_h, 1, year);
+        range("store.feed_h", self.store.feed_h, 1, year);
+        range("cas.max_bytes", self.cas.max_bytes, 0, 1 << 60);
+        range("cas.min_age_s", self.cas.min_age_s, 0, year);
+        range("policy.properties_deadline_ms", self.policy.properties_deadline_ms, 1, 10_000);
+        range("policy.place_deadline_ms", self.policy.place_deadline_ms, 1, 10_000);
+        range("policy.memory_bytes_max", self.policy.memory_bytes_max as u64, 1 << 16, 4 << 30);
+        range("bots.count", self.bots.count as u64, 0, 1_000);
+        range("bots.slots", self.bots.slots as u64, 0, 1_000);
+        if self.server.instances.is_empty() {
+            let expected = "expected at least one instance name".to_owned();
+            problems.push(Problem { key: "server.instances", value: "[]".to_owned(), expected });
+        }
+        for name in self.server.instances.iter().filter(|name| !is_instance_name(name)) {
+            let expected = INSTANCE_EXPECTED.to_owned();
+            problems.push(Problem { key: "server.instances", value: format!("{name:?}"), expected });
+        }
+        problems
+    }
+}
+
+/// Instance names are part of resource names, so that some words would be ambiguous there.
+pub(crate) fn is_instance_name(name: &str) -> bool {
+    const KEYWORDS: [&str; 6] = ["blobs", "uploads", "actions", "actionResults", "operations", "compressed-blobs"];
+    let allowed = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '.' | '-');
+    (1..=200).contains(&name.len())
+        && name.split('/').all(|part| !part.is_empty() && part.chars().all(allowed) && !KEYWORDS.contains(&part))
+}

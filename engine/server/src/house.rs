@@ -1,0 +1,256 @@
+//! The wiring: every room of the server, in the order in which they depend on each other.
+
+use std::{net::SocketAddr, sync::Arc, time::Duration};
+
+use anyhow::Context;
+use berth_api::{CacheLimits, Health, Instances, Services, Unpinner, transport};
+use berth_bot::{BotConfig, Shutdown};
+use berth_cas::{EmbeddedCas, ExternalCas, Storage, StorageOptions, SystemClock};
+use berth_runtime::{
+    Committer, Engine, Options,
+    cas::Cas,
+    clock::Clock,
+    store::{PartitionId, Store, StoreError},
+    sweep,
+};
+use berth_store::{RocksOptions, RocksStore};
+use tokio::{net::TcpListener, sync::oneshot, task::JoinHandle};
+use tonic::{service::RoutesBuilder, transport::server::TcpIncoming};
+
+use crate::{bot, config::Config, http, metrics::Metrics, policy};
+
+/// All instances are in one partition for now: a partition is the unit that moves when there are several servers.
+const PARTITION: PartitionId = PartitionId(0);
+
+/// How often the disk is looked at, and retention steps.
+const SPACE_EVERY: Duration = Duration::from_secs(1);
+const SWEEP_EVERY: Duration = Duration::from_secs(60);
+
+/// A running server.
+pub(crate) struct House {
+    pub(crate) grpc_address: SocketAddr,
+    pub(crate) http_address: SocketAddr,
+    engine: Engine,
+    driver: JoinHandle<()>,
+    health: Health,
+    bots: Vec<JoinHandle<()>>,
+    bots_shutdown: Shutdown,
+    grpc: JoinHandle<Result<(), tonic::transport::Error>>,
+    http: JoinHandle<std::io::Result<()>>,
+    stop_grpc: Option<oneshot::Sender<()>>,
+}
+
+/// Where blobs live.
+enum Blobs {
+    Embedded(EmbeddedCas),
+    External(ExternalCas),
+}
+
+impl House {
+    pub(crate) async fn open(config: &Config) -> anyhow::Result<Self> {
+        // Doors first: a taken port is the commonest mistake, and it must not cost a recovery to learn of it.
+        let grpc = TcpListener::bind(config.grpc)
+            .await
+            .with_context(|| format!("cannot listen on {} (--grpc ADDR sets another)", config.grpc))?;
+        let http_listener = http::bind(config.http).await?;
+        let (grpc_address, http_address) = (grpc.local_addr()?, http_listener.local_addr()?);
+
+        std::fs::create_dir_all(&config.data)
+            .with_context(|| format!("cannot make the data folder {}", config.data.display()))?;
+        let policies = policy::start(config)?;
+        let store = open_store(config)?;
+        let blobs = open_blobs(config)?;
+        let cas = blobs.port();
+        let committer = Committer::start(store.clone(), Arc::new(stop_process)).context("no thread for commits")?;
+        let commits = committer.counters();
+        let options = Options {
+            settings: config.settings(),
+            clock: Clock::system(),
+            observer: Arc::new(Unpinner::new(cas.clone())),
+            reserve_bytes: config.raw.store.reserve_bytes,
+        };
+        let (engine, driver) = Engine::start(store, committer, PARTITION, options).context("recovery failed")?;
+        tokio::spawn(pin_recovered(engine.clone(), cas.clone()));
+        tokio::spawn(watch_space(engine.clone()));
+        tokio::spawn(keep_tidy(engine.clone(), config.retention()));
+
+        let services = Services::new(
+            Instances::new(config.instances.iter().map(|name| (name.clone(), engine.clone()))),
+            policies.policy,
+            cas,
+            services_config(config),
+        );
+        let mut routes = RoutesBuilder::default();
+        let health = services.add_services(&mut routes).await;
+        blobs.add_services(&mut routes);
+        let (stop_grpc, stopped) = oneshot::channel::<()>();
+        let incoming = TcpIncoming::from(grpc).with_nodelay(Some(true));
+        let server = transport().add_routes(routes.routes()).serve_with_incoming_shutdown(incoming, async {
+            // A dropped sender is a request to stop, too.
+            let _ = stopped.await;
+        });
+        let metrics = Arc::new(Metrics::new(engine.clone(), commits, policies.plugins));
+        let bots_shutdown = Shutdown::new();
+        let grpc = tokio::spawn(server);
+        let bots = start_bots(config, grpc_address, &bots_shutdown)?;
+        Ok(Self {
+            grpc_address,
+            http_address,
+            engine,
+            driver,
+            health,
+            bots,
+            bots_shutdown,
+            grpc,
+            http: tokio::spawn(http::serve(http_listener, metrics)),
+            stop_grpc: Some(stop_grpc),
+        })
+    }
+
+    /// Waits for a part that should never end.
+    pub(crate) async fn failed(&mut self) -> anyhow::Error {
+        tokio::select! {
+            ended = &mut self.grpc => anyhow::anyhow!("the gRPC server ended: {ended:?}"),
+            ended = &mut self.http => anyhow::anyhow!("the HTTP server ended: {ended:?}"),
+            ended = &mut self.driver => anyhow::anyhow!("the driver ended: {ended:?}"),
+        }
+    }
+
+    /// Stop admitting, let leases stand, commit, leave. Open streams end UNAVAILABLE, so that clients come back.
+    pub(crate) async fn close(mut self, patience: Duration) {
+        self.bots_shutdown.kill();
+        for bot in self.bots.drain(..) {
+            // A bot that hangs must not hold the exit.
+            let _ = tokio::time::timeout(patience, bot).await;
+        }
+        self.health.stop_serving().await;
+        self.engine.stop().await;
+        if tokio::time::timeout(patience, &mut self.driver).await.is_err() {
+            tracing::warn!("the last commit is taking long");
+        }
+        drop(self.stop_grpc.take());
+        if tokio::time::timeout(patience, &mut self.grpc).await.is_err() {
+            tracing::info!("some connections did not end in time and are cut");
+        }
+        self.http.abort();
+    }
+}
+
+impl Blobs {
+    fn port(&self) -> Arc<dyn Cas> {
+        match self {
+            Self::Embedded(cas) => Arc::new(cas.clone()),
+            Self::External(cas) => Arc::new(cas.clone()),
+        }
+    }
+
+    fn add_services(&self, routes: &mut RoutesBuilder) {
+        match self {
+            Self::Embedded(cas) => cas.add_services(routes),
+            Self::External(cas) => cas.add_services(routes),
+        }
+    }
+}
+
+fn services_config(config: &Config) -> berth_api::Config {
+    let scheduler = &config.raw.scheduler;
+    berth_api::Config {
+        execution_timeout_max: Duration::from_secs(scheduler.execution_timeout_max_s),
+        queue_timeout: (scheduler.queue_timeout_s > 0).then(|| Duration::from_secs(scheduler.queue_timeout_s)),
+        cache: CacheLimits {
+            batch_bytes_max: berth_cas::BATCH_BYTES_MAX as u64,
+            update_enabled: config.raw.cas.clients_may_update_actions,
+        },
+        ..berth_api::Config::default()
+    }
+}
+
+fn open_store(config: &Config) -> anyhow::Result<Arc<dyn Store>> {
+    let options = RocksOptions { sync: config.raw.store.sync, ..RocksOptions::default() };
+    if !options.sync {
+        tracing::warn!("store.sync is off: a power cut loses acknowledged work");
+    }
+    Ok(Arc::new(RocksStore::open(config.data.join("store"), &options)?))
+}
+
+fn open_blobs(config: &Config) -> anyhow::Result<Blobs> {
+    let raw = &config.raw.cas;
+    let min_age = Duration::from_secs(raw.min_age_s);
+    if !raw.address.is_empty() {
+        let cas = ExternalCas::connect(&raw.address, min_age)
+            .with_context(|| format!("cas.address = {:?}: expected HOST:PORT", raw.address))?;
+        return Ok(Blobs::External(cas));
+    }
+    let options = StorageOptions {
+        max_bytes: (raw.max_bytes > 0).then_some(raw.max_bytes),
+        reserve_bytes: config.raw.store.reserve_bytes,
+        min_age,
+        ..StorageOptions::default()
+    };
+    let storage = Storage::open(&config.data.join("cas"), &config.instances, options, Arc::new(SystemClock::start()))?;
+    Ok(Blobs::Embedded(EmbeddedCas::new(storage, &config.instances, raw.clients_may_update_actions)))
+}
+
+/// Memory is ahead of the disk: nothing that is in memory may be seen any more.
+fn stop_process(error: &StoreError) {
+    tracing::error!(%error, "the store failed: stopping at once, because memory must not run ahead of the disk");
+    eprintln!("berth: {error}; stopped. Everything that was acknowledged is on disk: start again when it is mended");
+    std::process::exit(70);
+}
+
+/// Incomplete work keeps its inputs over a restart. In the background: a touched blob is safe for a while anyway.
+async fn pin_recovered(engine: Engine, cas: Arc<dyn Cas>) {
+    match berth_api::pin_incomplete(&engine, &*cas).await {
+        Ok(0) => {}
+        Ok(jobs) => tracing::info!(jobs, "inputs of recovered jobs are pinned"),
+        Err(error) => tracing::debug!(%error, "pinning stops"),
+    }
+}
+
+async fn watch_space(engine: Engine) {
+    let mut ticks = tokio::time::interval(SPACE_EVERY);
+    loop {
+        ticks.tick().await;
+        let engine = engine.clone();
+        match tokio::task::spawn_blocking(move || engine.look_at_space()).await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => tracing::warn!(%error, "the free space of the disk is not known"),
+            Err(_) => return,
+        }
+    }
+}
+
+async fn keep_tidy(engine: Engine, retention: sweep::Retention) {
+    let mut ticks = tokio::time::interval(SWEEP_EVERY);
+    loop {
+        ticks.tick().await;
+        match sweep::sweep(&engine, retention).await {
+            Ok(0) => {}
+            Ok(jobs) => tracing::debug!(jobs, "finished jobs are past their time and gone"),
+            Err(error) => {
+                tracing::debug!(%error, "retention stops");
+                return;
+            }
+        }
+    }
+}
+
+/// Bots of a laptop: they speak to the server as any other bot does.
+fn start_bots(config: &Config, server: SocketAddr, shutdown: &Shutdown) -> anyhow::Result<Vec<JoinHandle<()>>> {
+    let mut bots = Vec::new();
+    for number in 1..=config.bots {
+        let instance = config.instances[(number - 1) % config.instances.len()].clone();
+        let work_dir = config.data.join("bots").join(number.to_string());
+        let bot_id = format!("{}:local-{number}", bot::host_name());
+        let mut bot_config = BotConfig::new(server.to_string(), instance, bot_id, work_dir);
+        bot_config.properties = bot::own_properties();
+        bot_config.slots = if config.raw.bots.slots == 0 { bot::cores() } else { config.raw.bots.slots };
+        let shutdown = shutdown.clone();
+        bots.push(tokio::spawn(async move {
+            if let Err(error) = berth_bot::run(bot_config, shutdown).await {
+                tracing::error!(number, %error, "a local bot stopped");
+            }
+        }));
+    }
+    Ok(bots)
+}

@@ -1,0 +1,42 @@
+//! The `berth` program: one binary for operators, bots and benchmarks.
+//!
+//! It parses, wires and reports. It holds no rules: those are in `berth-core`.
+
+mod admin;
+mod bench;
+mod bot;
+mod cli;
+mod config;
+mod house;
+mod http;
+mod metrics;
+mod policy;
+mod serve;
+mod signals;
+mod telemetry;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+fn main() -> ExitCode {
+    let cli = cli::Cli::parse();
+    match run(cli) {
+        Ok(code) => code,
+        Err(error) => {
+            eprintln!("berth: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(cli: cli::Cli) -> anyhow::Result<ExitCode> {
+    match cli.command {
+        cli::Command::Serve(args) => serve::run(args),
+        cli::Command::Bot(args) => bot::run(args),
+        cli::Command::Jobs(args) => admin::jobs::run(args),
+        cli::Command::Bots(args) => admin::bots::run(args),
+        cli::Command::Config(args) => config::command::run(args),
+        cli::Command::Bench(args) => bench::run(args),
+    }
+}

@@ -1,0 +1,95 @@
+//! Metrics: name, unit and meaning of each stand here.
+
+use std::sync::Arc;
+
+use berth_core::Counts;
+use berth_plugin_host::{FaultKind, Function, PluginPolicy};
+use berth_runtime::{Counters, Engine};
+use prometheus_client::{encoding::text::encode, metrics::{family::Family, gauge::Gauge, counter::Counter}, registry::Registry};
+
+type Labels = Vec<(&'static str, String)>;
+
+/// Reads what it shows when it is asked.
+pub(crate) struct Metrics {
+    engine: Engine,
+    commits: Arc<Counters>,
+    plugins: Option<Arc<PluginPolicy>>,
+}
+
+impl Metrics {
+    pub(crate) fn new(engine: Engine, commits: Arc<Counters>, plugins: Option<Arc<PluginPolicy>>) -> Self {
+        Self { engine, commits, plugins }
+    }
+
+    /// What the book counts; `None` if the driver has stopped.
+    pub(crate) async fn counts(&self) -> Option<Counts> {
+        self.engine.read(|book| book.counts()).await.ok()
+    }
+
+    /// The exposition in OpenMetrics text.
+    pub(crate) async fn text(&self) -> String {
+        let mut registry = Registry::with_prefix("berth");
+        if let Some(counts) = self.counts().await {
+            gauge(&mut registry, "jobs_queued", "Jobs that wait for a bot", counts.queued);
+            gauge(&mut registry, "jobs_executing", "Jobs that are with a bot", counts.executing);
+            gauge(&mut registry, "bot_sessions", "Bots with an open session", counts.sessions);
+            gauge(&mut registry, "requirement_classes", "Distinct requirements of jobs", counts.requirement_classes);
+            gauge(&mut registry, "capability_classes", "Distinct offers of bots", counts.capability_classes);
+            gauge(&mut registry, "lanes", "Lanes that jobs stand in", counts.lanes);
+        }
+        counter(&mut registry, "store_syncs", "Group commits, each with one sync", self.commits.syncs());
+        counter(&mut registry, "store_bytes", "Bytes of rows and feed that were committed", self.commits.bytes());
+        let micros = u64::try_from(self.commits.time().as_micros()).unwrap_or(u64::MAX);
+        counter(&mut registry, "store_commit_us", "Microseconds that group commits took", micros);
+        if let Some(plugins) = &self.plugins {
+            Self::plugin_metrics(plugins, &mut registry);
+        }
+        let mut text = String::new();
+        encode(&mut text, &registry).expect("a string takes any text");
+        text
+    }
+
+    fn plugin_metrics(plugins: &PluginPolicy, registry: &mut Registry) {
+        let (questions, memo, calls) =
+            (Family::<Labels, Counter>::default(), Family::<Labels, Counter>::default(), Family::<Labels, Counter>::default());
+        let (faults, instances) = (Family::<Labels, Counter>::default(), Family::<Labels, Gauge>::default());
+        for plugin in plugins.stats() {
+            let named = |more: &[(&'static str, &str)]| -> Labels {
+                [("plugin", plugin.name.as_str()), ("digest", plugin.digest.as_str())]
+                    .iter()
+                    .chain(more)
+                    .map(|(key, value)| (*key, (*value).to_owned()))
+                    .collect()
+            };
+            instances.get_or_create(&named(&[])).set(plugin.instances.into());
+            for function in Function::ALL {
+                let stats = plugin.function(function);
+                let labels = named(&[("function", function.name())]);
+                questions.get_or_create(&labels).inc_by(stats.questions);
+                memo.get_or_create(&labels).inc_by(stats.memo_hits);
+                calls.get_or_create(&labels).inc_by(stats.guest_calls);
+                for kind in FaultKind::ALL {
+                    let labels = named(&[("function", function.name()), ("kind", kind.name())]);
+                    faults.get_or_create(&labels).inc_by(stats.faults_of(kind));
+                }
+            }
+        }
+        registry.register("plugin_questions", "Questions of the engine to a plugin", questions);
+        registry.register("plugin_memo_hits", "Questions that were answered from memory", memo);
+        registry.register("plugin_guest_calls", "Calls into a guest", calls);
+        registry.register("plugin_faults", "Calls that ended in a fault", faults);
+        registry.register("plugin_instances", "Instances of a plugin that exist now", instances);
+    }
+}
+
+fn gauge(registry: &mut Registry, name: &str, help: &str, value: usize) {
+    let gauge: Gauge = Gauge::default();
+    gauge.set(i64::try_from(value).unwrap_or(i64::MAX));
+    registry.register(name, help, gauge);
+}
+
+fn counter(registry: &mut Registry, name: &str, help: &str, value: u64) {
+    let counter: Counter = Counter::default();
+    counter.inc_by(value);
+    registry.register(name, help, counter);
+}

@@ -1,0 +1,41 @@
+//! Which policy the server asks: the bundled plugins, or the built-in rule.
+
+use std::{sync::Arc, time::Duration};
+
+use anyhow::Context;
+use berth_plugin_host::{Chain, Generation, Host, Limits, PluginPolicy};
+use berth_runtime::{builtin::BuiltinPolicy, policy::Policy};
+
+use crate::config::{Config, PolicyKind};
+
+/// Components that `build.rs` made from `plugins/`.
+const CONTAINMENT: &[u8] = include_bytes!(env!("BERTH_CONTAINMENT_WASM"));
+const REAPI_ORDER: &[u8] = include_bytes!(env!("BERTH_REAPI_ORDER_WASM"));
+
+/// The policy, and the same as plugins where it is made of them.
+pub(crate) struct Policies {
+    pub(crate) policy: Arc<dyn Policy>,
+    pub(crate) plugins: Option<Arc<PluginPolicy>>,
+}
+
+pub(crate) fn start(config: &Config) -> anyhow::Result<Policies> {
+    let raw = &config.raw.policy;
+    if raw.kind == PolicyKind::BuiltIn {
+        return Ok(Policies { policy: Arc::new(BuiltinPolicy), plugins: None });
+    }
+    let limits = Limits {
+        properties_deadline: Duration::from_millis(raw.properties_deadline_ms),
+        place_deadline: Duration::from_millis(raw.place_deadline_ms),
+        memory_bytes_max: raw.memory_bytes_max,
+        ..Limits::default()
+    };
+    let host = Host::new(limits).context("the host for plugins cannot start")?;
+    let load = |name: &str, component| {
+        let plugin = host.load(name, component).with_context(|| format!("bundled plugin {name} cannot be loaded"))?;
+        tracing::info!(plugin = plugin.name(), digest = plugin.digest(), "plugin loaded");
+        anyhow::Ok(plugin)
+    };
+    let chain = Chain::new(Some(load("containment", CONTAINMENT)?), Some(load("reapi-order", REAPI_ORDER)?))?;
+    let plugins = Arc::new(PluginPolicy::new(Generation::new(chain)));
+    Ok(Policies { policy: plugins.clone(), plugins: Some(plugins) })
+}
