@@ -9,6 +9,8 @@ mod event;
 mod execution;
 mod fact;
 mod id;
+#[doc(hidden)]
+pub mod mutant;
 mod property;
 mod queue;
 mod row;

@@ -1,6 +1,7 @@
 //! The execution book against a naive model, event by event: same facts, same replies, same answers, same rows.
 //! And the two ways to a book that must agree: `restore(rows)` and applying every fact.
 
+#[allow(dead_code, unreachable_pub)]
 mod naive;
 
 use std::{sync::Arc, time::Duration};

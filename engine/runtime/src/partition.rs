@@ -7,6 +7,7 @@ use std::collections::BTreeSet;
 use berth_core::{
     Answer, Book, DrainRow, Effect, Event, Fact, InstanceName, JobId, JobRowState, LeaseId, OperationId, Rejection,
     Reply, SessionId, Timestamp,
+    mutant::{Mutant, broken},
 };
 use berth_proto::store as pb;
 use bytes::Bytes;
@@ -139,7 +140,7 @@ impl Partition {
     fn record(&mut self, now: Timestamp, facts: &[Fact], attachment: &Attachment, batch: &mut Batch) {
         for fact in facts {
             batch.feed(self.next_sequence, |out| codec::encode_feed(now, fact, out));
-            self.next_sequence += 1;
+            self.next_sequence += if broken(Mutant::FeedGap) { 2 } else { 1 };
             self.touch(fact, attachment, batch);
         }
     }
@@ -155,7 +156,9 @@ impl Partition {
             }
             Fact::OperationAdded { operation, job, .. } => {
                 // A finished job's row is in another table by now: its list of handles must grow there.
-                self.touched.jobs.insert(*job);
+                if !broken(Mutant::HandleNotStored) {
+                    self.touched.jobs.insert(*job);
+                }
                 let instance = self.book.operation(*operation).expect("the handle was just added").instance;
                 put_operation(*operation, *job, &instance, attachment, batch);
             }
@@ -167,7 +170,9 @@ impl Partition {
             }
             Fact::LeaseOffered { lease, .. } | Fact::LeaseWithdrawn { lease } | Fact::AttemptLost { lease, .. } => {
                 self.touched.jobs.insert(lease.job);
-                self.touched.leases.insert(lease.job);
+                if !(broken(Mutant::LeaseRowKept) && matches!(fact, Fact::LeaseWithdrawn { .. })) {
+                    self.touched.leases.insert(lease.job);
+                }
             }
             Fact::LeaseStarted { lease, .. } => {
                 self.touched.leases.insert(lease.job);
@@ -176,9 +181,13 @@ impl Partition {
                 self.touched.jobs.insert(*job);
                 self.touched.leases.insert(*job);
                 // Of the newest attempt only: the same report may carry the result of a straggler.
-                let attempt = self.book.job_row(*job).expect("a job that just ended is remembered").offers;
+                let attempt = self.book.newest_attempt(*job).expect("a job that just ended is remembered");
                 let newest = LeaseId { job: *job, attempt };
-                if let Some((_, result)) = attachment.results.iter().find(|(lease, _)| *lease == newest) {
+                if let Some((_, result)) = attachment
+                    .results
+                    .iter()
+                    .find(|(lease, _)| *lease == newest || (broken(Mutant::ResultOfStraggler) && lease.job == *job))
+                {
                     batch.put(Table::Results, &codec::id_key(job.0), |out| out.extend(result));
                 }
             }
@@ -186,7 +195,9 @@ impl Partition {
                 self.touched.sessions.insert(opened.session);
             }
             Fact::SessionChanged(changed) => {
-                self.touched.sessions.insert(changed.session);
+                if !broken(Mutant::SessionRowStale) {
+                    self.touched.sessions.insert(changed.session);
+                }
             }
             Fact::SessionClosed { session, .. } => {
                 self.touched.sessions.insert(*session);
@@ -214,7 +225,9 @@ impl Partition {
                     batch.put(Table::Jobs, &key, |out| codec::encode_job(&row, out));
                 }
                 JobRowState::Completed { at, .. } => {
-                    batch.delete(Table::Jobs, &key);
+                    if !broken(Mutant::JobRowKept) {
+                        batch.delete(Table::Jobs, &key);
+                    }
                     batch.put(Table::FinishedJobs, &key, |out| codec::encode_job(&row, out));
                     batch.put(Table::FinishedByTime, &codec::finished_key(at, job), |_| {});
                 }

@@ -2,7 +2,10 @@
 
 use std::ops::ControlFlow;
 
-use berth_core::{Book, Rows, Settings, Timestamp};
+use berth_core::{
+    Book, Rows, Settings, Timestamp,
+    mutant::{Mutant, broken},
+};
 
 use crate::{
     codec::{self, CodecError},
@@ -39,7 +42,7 @@ pub fn recover(
         sessions: read(store, partition, Table::Sessions, codec::decode_session)?,
         drains: read(store, partition, Table::Drains, codec::decode_drain)?,
     };
-    let sequence = store.next_sequence(partition)?;
+    let sequence = if broken(Mutant::SequenceRestarts) { 1 } else { store.next_sequence(partition)? };
     Ok(Partition::new(Book::restore(settings, now, rows), sequence))
 }
 

@@ -4,7 +4,11 @@ use super::{
     Book,
     job::{JobState, Told},
 };
-use crate::{Answer, Effect, LeaseId, PollId, SessionId, Step, Timestamp, queue::SessionIx};
+use crate::{
+    Answer, Effect, LeaseId, PollId, SessionId, Step, Timestamp,
+    mutant::{Mutant, broken},
+    queue::SessionIx,
+};
 
 impl Book {
     /// The held call of the session has something to hear.
@@ -27,7 +31,7 @@ impl Book {
     pub(super) fn supersede(&mut self, now: Timestamp, index: SessionIx, step: &mut Step) {
         self.stop_asking(index);
         let Some(poll) = self.session_mut(index).poll.take() else { return };
-        let leases = self.leases_of(index, |told| told != Told::No);
+        let leases = self.leases_of(index, |told| told != Told::No || broken(Mutant::SupersededHearsAll));
         let expires = now.after(self.settings.session_timeout);
         let session = self.session(index);
         let (session, version) = (session.id, session.version);
@@ -36,7 +40,9 @@ impl Book {
 
     /// An answer did not reach the bot: what only that answer offered is taken back.
     pub(super) fn undelivered(&mut self, now: Timestamp, session: SessionId, poll: PollId, step: &mut Step) {
-        if let Some(index) = self.session_index.get(&session).copied() {
+        if let Some(index) = self.session_index.get(&session).copied()
+            && !broken(Mutant::UndeliveredIgnored)
+        {
             self.take_back(now, index, Told::Once(poll), step);
         }
     }
@@ -58,7 +64,11 @@ impl Book {
         session.contact = now;
         for job in &session.jobs {
             if let JobState::Leased(lease) = &mut self.jobs[job.0 as usize].state {
-                lease.told = if lease.told == Told::No { Told::Once(poll.id) } else { Told::MayKnow };
+                lease.told = if lease.told == Told::No || broken(Mutant::ListedTakenBack) {
+                    Told::Once(poll.id)
+                } else {
+                    Told::MayKnow
+                };
             }
         }
         self.stop_asking(index);

@@ -8,6 +8,7 @@ use super::{
 };
 use crate::{
     Fact, JobCreated, JobId, LeaseId, OperationRow, Outcome, SessionChanged, SessionId, SessionOpened, Timestamp,
+    mutant::{Mutant, broken},
     queue::{JobIx, SessionIx},
 };
 
@@ -40,11 +41,16 @@ impl Book {
             }
             Fact::LeaseWithdrawn { lease } => {
                 let index = self.known_job(lease.job);
+                self.job_mut(index).attempts_used += u32::from(broken(Mutant::WithdrawCounts));
                 self.requeue(index);
             }
             Fact::AttemptLost { lease, .. } => {
                 let index = self.known_job(lease.job);
                 self.job_mut(index).attempts_used += 1;
+                if broken(Mutant::RetryAtTheEnd) {
+                    self.ages += 1;
+                    self.job_mut(index).age = self.ages;
+                }
                 self.requeue(index);
             }
             Fact::JobCompleted { job, at, outcome } => self.apply_completed(*job, *at, *outcome),
@@ -100,7 +106,7 @@ impl Book {
         let Self { jobs, operations, .. } = self;
         let job = &jobs[index.0 as usize];
         operations.extend(job.operations().map(|row| (row.operation, index)));
-        if !job.do_not_cache {
+        if !job.do_not_cache || broken(Mutant::DoNotCacheIsJoined) {
             self.enter_flight(index);
         }
         index
@@ -110,7 +116,8 @@ impl Book {
     pub(super) fn enqueue(&mut self, index: JobIx) {
         let job = self.job_mut(index);
         job.state = JobState::Queued;
-        let (spot, at) = (job.spot(), job.queue_timeout_ms.map(|ms| job.queued_at.after(duration(ms))));
+        let timeout_ms = job.queue_timeout_ms.filter(|_| !broken(Mutant::NoQueueDeadline));
+        let (spot, at) = (job.spot(), timeout_ms.map(|ms| job.queued_at.after(duration(ms))));
         self.queue.push(spot, index);
         self.set_job_timer(index, at);
     }
@@ -143,7 +150,8 @@ impl Book {
     pub(super) fn hold_lease(&mut self, index: JobIx, lease: Lease, from: Timestamp) {
         let job = self.job_mut(index);
         job.state = JobState::Leased(lease);
-        let (lane, timer) = (job.lane, job.execution_timeout_ms.map(|ms| from.after(duration(ms))));
+        let timeout_ms = job.execution_timeout_ms.filter(|_| !broken(Mutant::NoExecutionDeadline));
+        let (lane, timer) = (job.lane, timeout_ms.map(|ms| from.after(duration(ms))));
         self.queue.count_running(lane, true);
         self.session_mut(lease.session).jobs.push(index);
         self.set_job_timer(index, timer);
@@ -176,7 +184,7 @@ impl Book {
         self.set_job_timer(index, None);
         self.job_mut(index).state = JobState::Completed { at, outcome };
         self.leave_flight(index);
-        if matches!(outcome, Outcome::Reported { code: 0, cacheable: true }) {
+        if matches!(outcome, Outcome::Reported { code: 0, cacheable: true }) && !broken(Mutant::ResultsForgotten) {
             self.remember_result(index);
         }
         self.finished.push_back((at, index));

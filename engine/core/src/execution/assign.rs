@@ -3,6 +3,7 @@
 use super::{Book, job::JobState};
 use crate::{
     BotStatus, Effect, Fact, LeaseId, Step, Timestamp,
+    mutant::{Mutant, broken},
     queue::{JobIx, SessionIx},
 };
 
@@ -39,9 +40,11 @@ impl Book {
     /// Whether the bot may get new work at all.
     pub(super) fn takes_work(&self, index: SessionIx) -> bool {
         let session = self.session(index);
-        session.status == BotStatus::Ok
+        (session.status == BotStatus::Ok || broken(Mutant::UnwellGetsWork))
             && session.poll.is_some()
-            && (self.drains.is_empty() || !self.drains.contains(&(session.instance.clone(), session.bot_id.clone())))
+            && (broken(Mutant::DrainIgnored)
+                || self.drains.is_empty()
+                || !self.drains.contains(&(session.instance.clone(), session.bot_id.clone())))
     }
 
     fn offer(&mut self, now: Timestamp, job: JobIx, index: SessionIx, step: &mut Step) {

@@ -2,7 +2,11 @@
 //! or at once where it holds a call. The slot stays busy until the bot lets go.
 
 use super::{Book, job::JobState};
-use crate::{Effect, Fact, JobId, LeaseId, OperationId, Outcome, Rejection, Step, Timestamp, queue::JobIx};
+use crate::{
+    Effect, Fact, JobId, LeaseId, OperationId, Outcome, Rejection, Step, Timestamp,
+    mutant::{Mutant, broken},
+    queue::JobIx,
+};
 
 impl Book {
     pub(super) fn cancel(&mut self, now: Timestamp, operation: OperationId, step: &mut Step) -> Result<(), Rejection> {
@@ -19,7 +23,7 @@ impl Book {
         self.emit(Fact::OperationCancelled { operation, job: id, at: now }, step);
         if last {
             self.stop(now, index, Outcome::Cancelled, step);
-        } else {
+        } else if !broken(Mutant::HandleEndNotTold) {
             step.effects.push(Effect::OperationCancelled { operation, job: id });
         }
         Ok(())
@@ -48,7 +52,9 @@ impl Book {
         if let Some(holder) = holder {
             let version = self.changed();
             let session = self.session_mut(holder);
-            session.ghosts.push(lease);
+            if !broken(Mutant::CancelFreesSlot) {
+                session.ghosts.push(lease);
+            }
             session.version = version;
             self.answer_soon(holder);
         }

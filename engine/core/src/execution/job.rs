@@ -12,6 +12,7 @@ use slab::Slab;
 use super::Book;
 use crate::{
     Digest, InstanceName, JobId, OperationId, OperationRow, Outcome, PollId, Timestamp,
+    mutant::{Mutant, broken},
     queue::{JobIx, LaneIx, Place, RequirementIx, SessionIx, Spot},
 };
 
@@ -145,7 +146,12 @@ impl Book {
         let Self { jobs, in_flight, .. } = self;
         let job = &jobs[index.0 as usize];
         let hash = merge_hash(&job.instance, &job.action);
-        in_flight.entry(hash, same_action(jobs, &job.instance, &job.action), rehash(jobs)).or_insert(index);
+        let entry = in_flight.entry(hash, same_action(jobs, &job.instance, &job.action), rehash(jobs));
+        if broken(Mutant::CachedDisplacesFlight) {
+            entry.insert(index);
+        } else {
+            entry.or_insert(index);
+        }
     }
 
     pub(super) fn leave_flight(&mut self, index: JobIx) {

@@ -8,6 +8,7 @@ use super::{
 };
 use crate::{
     Effect, Fact, LeaseId, LeaseReport, Outcome, ReportedState, Step, Timestamp,
+    mutant::{Mutant, broken},
     queue::{JobIx, SessionIx},
 };
 
@@ -22,12 +23,15 @@ fn is_retried(code: i32) -> bool {
 impl Book {
     pub(super) fn report(&mut self, now: Timestamp, from: SessionIx, report: LeaseReport, step: &mut Step) {
         let Some(index) = self.live_lease(from, report.lease) else {
-            if matches!(report.state, ReportedState::Pending | ReportedState::Active) {
+            if matches!(report.state, ReportedState::Pending | ReportedState::Active) && !broken(Mutant::GhostFreesSlot)
+            {
                 self.session_mut(from).ghosts.push(report.lease);
             }
             return;
         };
-        self.lease_mut(index).told = Told::MayKnow;
+        if !broken(Mutant::ListedTakenBack) {
+            self.lease_mut(index).told = Told::MayKnow;
+        }
         match report.state {
             ReportedState::Pending => {}
             ReportedState::Active => {
@@ -48,7 +52,7 @@ impl Book {
     pub(super) fn lose_attempt(&mut self, now: Timestamp, index: JobIx, code: i32, step: &mut Step) {
         let job = self.job(index);
         let lease = LeaseId { job: job.id, attempt: job.offers };
-        if job.attempts_used + 1 >= self.settings.attempts_max {
+        if job.attempts_used + 1 >= self.settings.attempts_max && !broken(Mutant::AttemptsUnbounded) {
             self.complete(now, index, Outcome::AttemptsExhausted { code }, step);
             return;
         }
@@ -61,6 +65,9 @@ impl Book {
     fn live_lease(&self, from: SessionIx, lease: LeaseId) -> Option<JobIx> {
         let index = self.job_ix(lease.job)?;
         let job = self.job(index);
+        if broken(Mutant::FenceIgnored) {
+            return matches!(job.state, JobState::Leased(_)).then_some(index);
+        }
         let live = matches!(job.state, JobState::Leased(live) if live.session == from);
         (live && job.offers == lease.attempt).then_some(index)
     }

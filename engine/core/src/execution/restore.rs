@@ -7,6 +7,7 @@ use super::{
 };
 use crate::{
     DrainRow, JobId, JobRow, JobRowState, LeaseId, LeaseRow, Rows, SessionId, SessionOpened, SessionRow, Timestamp,
+    mutant::{Mutant, broken},
     queue::{JobIx, SessionIx},
 };
 
@@ -16,6 +17,9 @@ impl Book {
     pub fn restore(settings: Settings, now: Timestamp, rows: Rows) -> Self {
         let mut book = Self::new(settings);
         book.drains = rows.drains.into_iter().map(|row| (row.instance, row.bot_id)).collect();
+        if broken(Mutant::RestoreForgetsDrains) {
+            book.drains.clear();
+        }
         for row in rows.sessions {
             book.restore_session(now, row);
         }
@@ -70,7 +74,9 @@ impl Book {
             at: row.opened_at,
         };
         let mut session = Session::new(&opened, class);
-        session.contact = now;
+        if !broken(Mutant::RestoreKeepsContact) {
+            session.contact = now;
+        }
         let index = self.insert_session(session);
         self.arm(index);
     }
@@ -116,6 +122,7 @@ impl Book {
         let grace = now.after(self.settings.session_timeout);
         if let Some(at) = self.job(index).timer
             && at < grace
+            && !broken(Mutant::RestoreWithoutGrace)
         {
             self.set_job_timer(index, Some(grace));
         }

@@ -7,6 +7,7 @@ use crate::{
     Answer, BotStatus, Effect, Fact, InstanceName, LeaseId, OpenSession, PollId, Rejection, SLOTS_MAX, SessionChanged,
     SessionEnd, SessionId, SessionOpened, Step, Timestamp, UpdateSession,
     execution::job::{JobState, Told},
+    mutant::{Mutant, broken},
     queue::{CapabilityIx, JobIx, SessionIx},
 };
 
@@ -76,7 +77,7 @@ impl Session {
     /// Slots that the bot could fill now.
     pub(super) fn free(&self) -> u32 {
         let busy = u32::try_from(self.jobs.len() + self.ghosts.len()).unwrap_or(u32::MAX);
-        self.slots.saturating_sub(busy)
+        (self.slots + u32::from(broken(Mutant::OneSlotMore))).saturating_sub(busy)
     }
 }
 
@@ -120,7 +121,8 @@ impl Book {
     ) -> Result<(), Rejection> {
         let index = *self.session_index.get(&update.session).ok_or(Rejection::UnknownSession(update.session))?;
         let session = self.session(index);
-        if session.bot_id != update.bot_id || session.identity != update.identity {
+        let other = session.bot_id != update.bot_id || session.identity != update.identity;
+        if other && !broken(Mutant::OtherBotUpdates) {
             return Err(Rejection::OtherBot { session: update.session });
         }
         if let Some(worker) = &update.worker
@@ -137,7 +139,7 @@ impl Book {
         if self.retire(now, index, &update, step) {
             return Ok(());
         }
-        let agreed = self.agrees(index, &update);
+        let agreed = broken(Mutant::MissingNotResent) || self.agrees(index, &update);
         self.hold(now, index, update.poll, update.hold_until);
         if !step.facts.is_empty() || !agreed {
             self.answer_soon(index);
@@ -151,11 +153,15 @@ impl Book {
         if let Some(index) = self.session_index.get(&session).copied()
             && self.session(index).poll.is_some_and(|held| held.id == poll)
         {
-            self.stop_asking(index);
+            if !broken(Mutant::EndedCallAsks) {
+                self.stop_asking(index);
+            }
             self.session_mut(index).poll = None;
             self.session_mut(index).contact = now;
             self.arm(index);
-            self.take_back(now, index, Told::No, step);
+            if !broken(Mutant::UnheardKept) {
+                self.take_back(now, index, Told::No, step);
+            }
         }
     }
 

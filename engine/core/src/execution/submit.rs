@@ -1,14 +1,19 @@
 //! A client asks for an action: it joins a job that runs the same, or gets a new one.
 
 use super::{Book, job::JobState};
-use crate::{Effect, Fact, JobCreated, JobId, Outcome, Rejection, Reply, Step, Submit, Timestamp, queue::JobIx};
+use crate::{
+    Effect, Fact, JobCreated, JobId, Outcome, Rejection, Reply, Step, Submit, Timestamp,
+    mutant::{Mutant, broken},
+    queue::JobIx,
+};
 
 impl Book {
     pub(super) fn submit(&mut self, now: Timestamp, submit: Submit, step: &mut Step) -> Result<(), Rejection> {
         self.refuse_taken(&submit)?;
         if let Some(index) = self.joinable(now, &submit) {
             let job = self.job(index);
-            let more_urgent = job.state == JobState::Queued && submit.rank < job.rank;
+            let more_urgent =
+                job.state == JobState::Queued && submit.rank < job.rank && !broken(Mutant::MergeKeepsRank);
             let fact = Fact::OperationAdded {
                 operation: submit.operation,
                 job: job.id,
@@ -38,7 +43,7 @@ impl Book {
     }
 
     fn joinable(&self, now: Timestamp, submit: &Submit) -> Option<JobIx> {
-        if submit.do_not_cache {
+        if submit.do_not_cache && !broken(Mutant::DoNotCacheJoins) {
             return None;
         }
         if let Some(index) = self.in_flight(&submit.instance, &submit.action) {
@@ -48,8 +53,9 @@ impl Book {
         let JobState::Completed { at, .. } = self.job(index).state else {
             panic!("a recent result is of a job that is over")
         };
-        let missed = submit.lookup_began <= at && now.since(at) <= self.settings.recent_results;
-        (missed && !submit.skip_cache_lookup).then_some(index)
+        let missed = (submit.lookup_began <= at || broken(Mutant::OldResultTaken))
+            && now.since(at) <= self.settings.recent_results;
+        (missed && (!submit.skip_cache_lookup || broken(Mutant::SkipTakesResult))).then_some(index)
     }
 
     fn create(&mut self, now: Timestamp, submit: Submit, step: &mut Step) -> JobIx {
@@ -80,6 +86,8 @@ impl Book {
     pub(super) fn complete(&mut self, now: Timestamp, index: JobIx, outcome: Outcome, step: &mut Step) {
         let job = self.job(index).id;
         self.emit(Fact::JobCompleted { job, at: now, outcome }, step);
-        step.effects.push(Effect::JobChanged { job });
+        if !broken(Mutant::EndNotTold) {
+            step.effects.push(Effect::JobChanged { job });
+        }
     }
 }

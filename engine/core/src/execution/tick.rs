@@ -3,6 +3,7 @@
 use super::{Book, TICK_MAX, Timer, job::JobState};
 use crate::{
     Outcome, SessionEnd, Step, Timestamp,
+    mutant::{Mutant, broken},
     queue::{JobIx, SessionIx},
 };
 
@@ -35,8 +36,11 @@ impl Book {
         self.timers.remove(&(set, Timer::Session(index)));
         match poll {
             Some(poll) if poll.hold_until <= now => self.answer_soon(index),
+            Some(_) if broken(Mutant::HeldCallExpires) => self.close_session(now, index, SessionEnd::Expired, step),
             Some(_) => self.arm(index),
-            None if expires <= now => self.close_session(now, index, SessionEnd::Expired, step),
+            None if expires <= now && !broken(Mutant::SessionsLiveOn) => {
+                self.close_session(now, index, SessionEnd::Expired, step)
+            }
             None => self.arm(index),
         }
     }

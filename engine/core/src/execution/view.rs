@@ -138,6 +138,11 @@ impl Book {
         index.map(|index| self.job(index).operations().map(|row| row.operation).collect()).unwrap_or_default()
     }
 
+    /// Number of the job's newest offer, 0 before the first; `None` if the job is not known.
+    pub fn newest_attempt(&self, job: JobId) -> Option<u32> {
+        self.job_ix(job).map(|index| self.job(index).offers)
+    }
+
     /// The job, if core still knows it.
     pub fn job_view(&self, job: JobId) -> Option<JobView> {
         self.job_ix(job).map(|index| self.view_of(index))

@@ -3,7 +3,10 @@
 use std::cmp::Ordering;
 
 use super::{LaneIx, Queue};
-use crate::{InstanceName, LaneKey};
+use crate::{
+    InstanceName, LaneKey,
+    mutant::{Mutant, broken},
+};
 
 /// One lane of an instance.
 #[derive(Debug)]
@@ -22,9 +25,9 @@ pub(super) struct Lane {
 impl Lane {
     /// Which lane is served first: the one with the least (running + 1) / weight.
     pub(super) fn share_cmp(&self, other: &Lane) -> Ordering {
-        let mine = (u64::from(self.running) + 1) * u64::from(other.weight);
-        let theirs = (u64::from(other.running) + 1) * u64::from(self.weight);
-        mine.cmp(&theirs)
+        let running = |lane: &Lane| if broken(Mutant::ShareIgnoresRunning) { 1 } else { u64::from(lane.running) + 1 };
+        let weight = |lane: &Lane| if broken(Mutant::WeightIgnored) { 1 } else { u64::from(lane.weight) };
+        (running(self) * weight(other)).cmp(&(running(other) * weight(self)))
     }
 }
 
@@ -46,7 +49,7 @@ impl Queue {
         });
         let lane = &mut lanes[index.0 as usize];
         lane.jobs += 1;
-        if age >= lane.weight_age {
+        if age >= lane.weight_age || broken(Mutant::WeightOfLastRow) {
             (lane.weight, lane.weight_age) = (weight.max(1), age);
         }
         index

@@ -1,0 +1,106 @@
+//! Rules that can be broken on purpose, one at a time, to see that the simulation notices.
+//!
+//! Only with the feature `mutants`, which `berth-sim` alone asks for; without it [`broken`] is a constant `false` and
+//! the compiler drops what hangs on it. What each mutant does is said in `tests/sim/src/mutants.rs`.
+
+macro_rules! mutants {
+    ($($name:ident),* $(,)?) => {
+        /// A rule that can be broken.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        #[allow(missing_docs)]
+        pub enum Mutant {
+            $($name),*
+        }
+
+        impl Mutant {
+            /// All of them.
+            pub const ALL: &[Mutant] = &[$(Mutant::$name),*];
+        }
+    };
+}
+
+mutants! {
+    // Leases and reports.
+    FenceIgnored,
+    WithdrawCounts,
+    CancelFreesSlot,
+    GhostFreesSlot,
+    OneSlotMore,
+    AttemptsUnbounded,
+    UnheardKept,
+    UndeliveredIgnored,
+    ListedTakenBack,
+    MissingNotResent,
+    SupersededHearsAll,
+    OtherBotUpdates,
+    // Order.
+    RetryAtTheEnd,
+    MergeKeepsRank,
+    ShareIgnoresRunning,
+    WeightIgnored,
+    WeightOfLastRow,
+    HeadNotAnnounced,
+    ShortestWaitFirst,
+    // Merging.
+    DoNotCacheJoins,
+    DoNotCacheIsJoined,
+    SkipTakesResult,
+    OldResultTaken,
+    ResultsForgotten,
+    CachedDisplacesFlight,
+    // Who gets work.
+    DrainIgnored,
+    UnwellGetsWork,
+    EndedCallAsks,
+    // Time.
+    NoQueueDeadline,
+    NoExecutionDeadline,
+    SessionsLiveOn,
+    HeldCallExpires,
+    // Restart.
+    RestoreForgetsDrains,
+    RestoreKeepsContact,
+    RestoreWithoutGrace,
+    // What others hear.
+    EndNotTold,
+    HandleEndNotTold,
+    // Rows and feed, in berth-runtime.
+    LeaseRowKept,
+    JobRowKept,
+    SessionRowStale,
+    HandleNotStored,
+    ResultOfStraggler,
+    FeedGap,
+    SequenceRestarts,
+}
+
+#[cfg(feature = "mutants")]
+mod active {
+    use std::cell::Cell;
+
+    use super::Mutant;
+
+    thread_local! {
+        // Of the thread, so that several simulations may run at a time.
+        static ACTIVE: Cell<Option<Mutant>> = const { Cell::new(None) };
+    }
+
+    /// Breaks a rule from now on, on this thread; `None`: none is broken.
+    pub fn activate(mutant: Option<Mutant>) {
+        ACTIVE.set(mutant);
+    }
+
+    /// Whether the rule is broken now.
+    pub fn broken(mutant: Mutant) -> bool {
+        ACTIVE.get() == Some(mutant)
+    }
+}
+
+#[cfg(feature = "mutants")]
+pub use active::{activate, broken};
+
+/// Whether the rule is broken now: never.
+#[cfg(not(feature = "mutants"))]
+pub const fn broken(_: Mutant) -> bool {
+    false
+}

@@ -1,0 +1,116 @@
+//! Each rule broken on purpose once: the simulation must notice every one. One that survives means that a rule is not
+//! checked.
+//!
+//! The hooks are in `berth_core::mutant`; a new one needs its line here.
+
+/// A mutant and who noticed.
+#[derive(Clone, Debug)]
+pub struct Caught {
+    /// Its name.
+    pub name: String,
+    /// What it breaks.
+    pub breaks: &'static str,
+    /// Seed and step that caught it, and what broke; `None`: it survived.
+    pub by: Option<(u64, u64, String)>,
+    /// Seed and step that caught it where the naive model did not look: by what bots, clients and the disk can see.
+    pub from_outside: Option<(u64, u64)>,
+}
+
+#[cfg(feature = "mutants")]
+pub use enabled::mutants;
+
+/// Without the feature there is nothing to break.
+#[cfg(not(feature = "mutants"))]
+pub fn mutants(_: impl FnMut(&Caught)) -> Option<Vec<Caught>> {
+    None
+}
+
+#[cfg(feature = "mutants")]
+mod enabled {
+    use berth_core::mutant::{Mutant, activate};
+
+    use super::Caught;
+    use crate::{run::run_broken, world::Broken};
+
+    /// How many seeds a mutant may survive, and how long each.
+    const SEEDS: u64 = 400;
+    const STEPS: u64 = 3_000;
+    /// Rules of order and time cannot be seen from outside: no need to look long.
+    const SEEDS_OUTSIDE: u64 = 40;
+
+    /// Breaks one rule after the other, and says what noticed. `None`: built without the feature `mutants`.
+    pub fn mutants(mut tell: impl FnMut(&Caught)) -> Option<Vec<Caught>> {
+        let mut all = Vec::new();
+        let mut judge = |name: String, breaks, broken: Broken| {
+            let run = |seeds, broken| {
+                let mut reports = (1..=seeds).map(|seed| run_broken(seed, STEPS, false, broken));
+                reports.find_map(|report| Some((report.seed, report.steps, report.failure?)))
+            };
+            let by = run(SEEDS, broken);
+            let outside = run(SEEDS_OUTSIDE, Broken { blind: true, ..broken });
+            all.push(Caught { name, breaks, by, from_outside: outside.map(|(seed, step, _)| (seed, step)) });
+            tell(all.last().expect("it was just pushed"));
+        };
+        for mutant in Mutant::ALL {
+            activate(Some(*mutant));
+            judge(format!("{mutant:?}"), breaks(*mutant), Broken::default());
+        }
+        activate(None);
+        let early = Broken { early: true, ..Broken::default() };
+        judge("ReleasedEarly".into(), "replies leave before their batch is durable", early);
+        let no_sync = Broken { no_sync: true, ..Broken::default() };
+        judge("NotSynced".into(), "the disk acknowledges what it has not synced", no_sync);
+        Some(all)
+    }
+
+    fn breaks(mutant: Mutant) -> &'static str {
+        match mutant {
+            Mutant::FenceIgnored => "a report of any attempt, from any bot, counts",
+            Mutant::WithdrawCounts => "an offer that was taken back counts as an attempt",
+            Mutant::CancelFreesSlot => "a cancelled slot is given away before its bot lets go",
+            Mutant::GhostFreesSlot => "a lease that is over frees its slot though the bot still lists it",
+            Mutant::OneSlotMore => "each bot is given one lease more than it has slots",
+            Mutant::AttemptsUnbounded => "a job is tried for ever",
+            Mutant::UnheardKept => {
+                "an offer whose call ended in the same batch stays with a bot that never heard of it"
+            }
+            Mutant::UndeliveredIgnored => "an answer that was not delivered keeps its leases",
+            Mutant::ListedTakenBack => "a lease that its bot has listed is taken back when a later answer is lost",
+            Mutant::MissingNotResent => "a lease that the bot does not list is not sent again",
+            Mutant::SupersededHearsAll => "a call that was given up gets the newest offers",
+            Mutant::OtherBotUpdates => "a bot may update the session of another",
+            Mutant::RetryAtTheEnd => "a job that is tried again loses its place",
+            Mutant::MergeKeepsRank => "a merge does not take the more urgent rank",
+            Mutant::ShareIgnoresRunning => "lanes are served by weight alone, whatever they have running",
+            Mutant::WeightIgnored => "lanes are served alike, whatever their weight",
+            Mutant::WeightOfLastRow => "after a restart a lane's weight is that of whichever job comes last by id",
+            Mutant::HeadNotAnnounced => "a job that becomes the first of its lane is not noticed",
+            Mutant::ShortestWaitFirst => "of two kinds of bots the one that came last is served first",
+            Mutant::DoNotCacheJoins => "a request with do_not_cache joins another job",
+            Mutant::DoNotCacheIsJoined => "others join a job with do_not_cache",
+            Mutant::SkipTakesResult => "a request that skips the cache takes a finished result",
+            Mutant::OldResultTaken => "a request takes a result that its own cache lookup should have found",
+            Mutant::ResultsForgotten => "a request whose lookup was too early runs again what has just finished",
+            Mutant::CachedDisplacesFlight => "an answer from the action cache hides the job in flight",
+            Mutant::DrainIgnored => "a drained bot gets work",
+            Mutant::UnwellGetsWork => "a bot that is unwell or going away gets work",
+            Mutant::EndedCallAsks => "a bot whose call has ended gets work",
+            Mutant::NoQueueDeadline => "a job waits longer than its queue timeout",
+            Mutant::NoExecutionDeadline => "an attempt runs longer than its execution timeout",
+            Mutant::SessionsLiveOn => "a session outlives its timeout",
+            Mutant::HeldCallExpires => "a session whose call is held expires",
+            Mutant::RestoreForgetsDrains => "a restart forgets drains",
+            Mutant::RestoreKeepsContact => "a restart gives sessions no fresh timeout",
+            Mutant::RestoreWithoutGrace => "a restart ends leases whose time ran out while the server was down",
+            Mutant::EndNotTold => "watchers do not hear that a job ended",
+            Mutant::HandleEndNotTold => "watchers of a cancelled handle do not hear of it while its job goes on",
+            Mutant::LeaseRowKept => "the row of a lease that was taken back stays",
+            Mutant::JobRowKept => "a finished job stays among the unfinished",
+            Mutant::SessionRowStale => "a session's change is not stored",
+            Mutant::HandleNotStored => "the row of a job does not name a handle that joined",
+            Mutant::ResultOfStraggler => "the result of an older attempt is stored for the newest",
+            Mutant::FeedGap => "the feed is not dense",
+            Mutant::SequenceRestarts => "after a restart the feed is written over",
+        }
+    }
+}
