@@ -99,11 +99,11 @@ fn family(cache: &Cache, point: bool) -> Options {
     family.set_max_write_buffer_number(4);
     family.set_target_file_size_base(32 << 20);
     family.set_level_compaction_dynamic_level_bytes(true);
-    // A table such as `jobs` is a queue: nearly every row that is flushed has been deleted already, and what is
-    // flushed is its tombstone. RocksDB would move such a file down unread, since it overlaps nothing, and from the
-    // last level tombstones never leave: after millions of jobs a recovery would crawl over all of them. A file is
-    // not moved but rewritten when its compression changes, and rewriting into the last level drops tombstones. So
-    // the first level is not compressed (which makes flushing cheaper, too) and all others are.
+    // A table such as `jobs` is a queue: most rows that are flushed have been deleted already, and what is flushed is
+    // their tombstones. Recovery walks over those, so they must not pile up. They go when a file is rewritten into the
+    // last level; RocksDB may instead move a file down unread when it overlaps nothing, but never when compression
+    // differs between the levels. So the first level is not compressed (its files are short-lived anyway) and the
+    // others are: what a recovery meets is the tombstones of the newest few files. The test below holds us to it.
     family.set_compression_per_level(&[DBCompressionType::None, DBCompressionType::Lz4]);
     // Tombstones that got stuck above the last level, in a table that outgrew one level: a file that is mostly
     // tombstones is compacted further, whatever its size.
