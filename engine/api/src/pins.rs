@@ -111,3 +111,7 @@ impl Drop for PinGuard {
         });
     }
 }
+
+#[cfg(test)]
+#[path = "pins/tests.rs"]
+mod tests;

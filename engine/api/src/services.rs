@@ -60,7 +60,7 @@ impl Services {
             .add_service(health);
         add_reflection(routes);
         let health = Health(reporter);
-        health.set(ServingStatus::Serving).await;
+        health.start_serving().await;
         health
     }
 }
@@ -69,6 +69,11 @@ impl Services {
 pub struct Health(HealthReporter);
 
 impl Health {
+    /// Says that everything is served.
+    pub async fn start_serving(&self) {
+        self.set(ServingStatus::Serving).await;
+    }
+
     /// Says that nothing is served any more: for the begin of a shutdown, so that balancers look elsewhere.
     pub async fn stop_serving(&self) {
         self.set(ServingStatus::NotServing).await;

@@ -109,7 +109,9 @@ impl Execution {
     fn execution_timeout(&self, asked: Option<prost_types::Duration>) -> Result<Duration, Error> {
         const FIELD: &str = "action.timeout";
         let longest = self.config.execution_timeout_max;
-        let timeout = asked.map(|asked| convert::duration(FIELD, asked)).transpose()?.unwrap_or(longest);
+        let asked = asked.map(|asked| convert::duration(FIELD, asked)).transpose()?;
+        // No action ends in no time: clients that mean "no limit of mine" send zero as well as nothing.
+        let timeout = asked.filter(|asked| !asked.is_zero()).unwrap_or(longest);
         if timeout > longest {
             let problem = format!("{} s is longer than the limit of {} s", timeout.as_secs_f64(), longest.as_secs());
             return Err(Error::field(FIELD, problem));

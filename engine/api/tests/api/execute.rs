@@ -1,5 +1,7 @@
 //! Execute and WaitExecution, one client at a time.
 
+use std::time::Duration;
+
 use berth_proto::{
     any,
     reapi::{ActionResult, GetCapabilitiesRequest, WaitExecutionRequest, execution_stage::Value},
@@ -128,7 +130,7 @@ async fn a_failed_command_is_a_result_and_is_not_cached() {
     let mut bot = client.bot("bot", 1);
     bot.take().await;
     bot.finish_all(|lease| complete(lease, Some(ActionResult { exit_code: 7, ..ActionResult::default() }), 0));
-    bot.update(std::time::Duration::from_millis(200)).await.unwrap();
+    bot.update(Duration::from_millis(200)).await.unwrap();
     let response = response(&last(stream).await);
     assert_eq!((response.status, response.result.unwrap().exit_code), (None, 7));
     let (again, _stream) = client.begin(&Job::new("a")).await;
@@ -152,7 +154,7 @@ async fn a_bots_missing_input_ends_the_operation_with_its_details() {
         complete(lease, None, Code::FailedPrecondition as i32);
         lease.status.as_mut().unwrap().details.push(any::pack(&missing));
     });
-    bot.update(std::time::Duration::from_millis(200)).await.unwrap();
+    bot.update(Duration::from_millis(200)).await.unwrap();
     let status = response(&last(stream).await).status.unwrap();
     assert_eq!(status.code, Code::FailedPrecondition as i32);
     assert_eq!(any::unpack::<rpc::PreconditionFailure>(&status.details[0]).unwrap(), missing);
@@ -204,7 +206,7 @@ async fn more_urgent_jobs_go_first() {
         let action: berth_proto::reapi::Action = any::unpack(lease.payload.as_ref().unwrap()).unwrap();
         order.push(String::from_utf8(action.salt.to_vec()).unwrap());
         bot.finish_all(succeed);
-        bot.update(std::time::Duration::from_millis(300)).await.unwrap();
+        bot.update(Duration::from_millis(300)).await.unwrap();
     }
     assert_eq!(order, ["-3", "1", "5", "9"]);
 }
@@ -219,4 +221,36 @@ async fn capabilities_are_those_of_a_known_instance() {
     assert_eq!(known.cache_capabilities.unwrap().digest_functions, [1]);
     let status = client.capabilities().get_capabilities(ask("moon")).await.unwrap_err();
     assert_eq!(status.code(), Code::InvalidArgument);
+}
+
+#[tokio::test]
+async fn a_job_that_no_bot_takes_in_time_ends_unavailable() {
+    let mut house = House::new();
+    house.config.queue_timeout = Some(Duration::from_millis(50));
+    let server = house.start().await;
+    let (_, stream) = server.connect().await.begin(&Job::new("a")).await;
+    assert_eq!(response(&last(stream).await).status.unwrap().code, Code::Unavailable as i32);
+}
+
+#[tokio::test]
+async fn an_attempt_that_takes_too_long_ends_with_its_deadline() {
+    let mut house = House::new();
+    house.config.execution_timeout_max = Duration::ZERO;
+    house.config.execution_grace = Duration::from_millis(50);
+    let server = house.start().await;
+    let client = server.connect().await;
+    let (_, stream) = client.begin(&Job { timeout_seconds: Some(0), ..Job::new("a") }).await;
+    client.bot("bot", 1).take().await;
+    assert_eq!(response(&last(stream).await).status.unwrap().code, Code::DeadlineExceeded as i32);
+}
+
+#[tokio::test]
+async fn a_silent_stream_repeats_its_state() {
+    let mut house = House::new();
+    house.config.stream_keepalive = Duration::from_millis(20);
+    let server = house.start().await;
+    let (first, mut stream) = server.connect().await.begin(&Job::new("a")).await;
+    for _ in 0..2 {
+        assert_eq!(stream.message().await.unwrap().unwrap(), first);
+    }
 }

@@ -2,7 +2,7 @@
 
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
-use berth_api::{Config, Instances, Services, Unpinner, transport};
+use berth_api::{Config, Health, Instances, Services, Unpinner, transport};
 use berth_cas::{EmbeddedCas, Storage, StorageOptions, SystemClock};
 use berth_core::{Digest, Settings};
 use berth_proto::{
@@ -58,6 +58,7 @@ pub(crate) struct Server {
     pub(crate) address: SocketAddr,
     pub(crate) engine: Engine,
     pub(crate) cas: Arc<dyn Cas>,
+    pub(crate) health: Health,
     driver: JoinHandle<()>,
     serving: JoinHandle<()>,
     /// Where the storage is.
@@ -89,12 +90,12 @@ impl House {
         let instances = Instances::new(INSTANCES.map(|name| (name.to_owned(), engine.clone())));
         let services = Services::new(instances, Arc::new(BuiltinPolicy), cas.clone(), self.config.clone());
         let mut routes = Routes::builder();
-        services.add_services(&mut routes).await;
+        let health = services.add_services(&mut routes).await;
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let serving = transport().add_routes(routes.routes()).serve_with_incoming(TcpListenerStream::new(listener));
         let serving = tokio::spawn(async move { serving.await.unwrap() });
-        Server { address, engine, cas, driver, serving, _folder: self.folder.clone() }
+        Server { address, engine, cas, health, driver, serving, _folder: self.folder.clone() }
     }
 }
 

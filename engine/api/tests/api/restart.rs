@@ -49,3 +49,40 @@ async fn a_stream_that_the_shutdown_cuts_ends_unavailable() {
     let request = client.prepare(&Job::new("b")).await;
     assert_eq!(client.execute(request).await.unwrap_err().code(), Code::Unavailable);
 }
+
+#[tokio::test]
+async fn health_tells_of_a_shutdown_before_it_comes() {
+    use tonic_health::pb::{HealthCheckRequest, health_check_response::ServingStatus, health_client::HealthClient};
+
+    let server = House::new().start().await;
+    let mut client = HealthClient::new(server.connect().await.channel);
+    for service in ["", "build.bazel.remote.execution.v2.Execution", "google.devtools.remoteworkers.v1test2.Bots"] {
+        let ask = || HealthCheckRequest { service: service.into() };
+        server.health.start_serving().await;
+        assert_eq!(client.check(ask()).await.unwrap().get_ref().status(), ServingStatus::Serving, "{service}");
+        server.health.stop_serving().await;
+        assert_eq!(client.check(ask()).await.unwrap().get_ref().status(), ServingStatus::NotServing, "{service}");
+    }
+}
+
+#[tokio::test]
+async fn reflection_lists_what_is_served() {
+    use tonic_reflection::pb::v1alpha::{
+        ServerReflectionRequest, server_reflection_client::ServerReflectionClient,
+        server_reflection_request::MessageRequest, server_reflection_response::MessageResponse,
+    };
+
+    let server = House::new().start().await;
+    let mut client = ServerReflectionClient::new(server.connect().await.channel);
+    let ask = ServerReflectionRequest {
+        message_request: Some(MessageRequest::ListServices(String::new())),
+        ..Default::default()
+    };
+    let answers = client.server_reflection_info(tokio_stream::once(ask)).await.unwrap();
+    let answer = answers.into_inner().message().await.unwrap().unwrap().message_response.unwrap();
+    let MessageResponse::ListServicesResponse(list) = answer else { panic!("{answer:?}") };
+    let names: Vec<_> = list.service.iter().map(|service| service.name.as_str()).collect();
+    for name in ["build.bazel.remote.execution.v2.Execution", "berth.admin.v1.Jobs", "google.longrunning.Operations"] {
+        assert!(names.contains(&name), "{name} in {names:?}");
+    }
+}
