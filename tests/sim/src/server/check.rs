@@ -1,0 +1,236 @@
+//! What a step must be: held against the model, event by event, and against what can be seen from outside.
+
+use super::*;
+
+pub(super) enum Told {
+    Event { event: Event, attachment: Attachment, token: Token },
+    Look { operation: OperationId },
+}
+
+pub(super) struct Facts {
+    pub(super) by_event: Vec<Vec<Fact>>,
+    pub(super) records: Vec<(u64, Bytes)>,
+}
+
+impl Server {
+    /// The facts of each event, and of the tick after the last.
+    pub(super) fn facts(&mut self, batch: &Batch, marks: &[usize]) -> Checked<Facts> {
+        let mut facts = Facts { by_event: vec![Vec::new(); marks.len() + 1], records: Vec::new() };
+        for (position, change) in batch.changes().iter().enumerate() {
+            if let Change::Feed { sequence, record } = change {
+                rule!(
+                    *sequence == self.next_sequence,
+                    "the feed is dense: {} was due, not {sequence}",
+                    self.next_sequence
+                );
+                self.next_sequence += 1;
+                let bytes = batch.bytes(record);
+                let (_, fact) =
+                    codec::decode_feed(bytes).map_err(|error| Violation(format!("a feed record: {error}")))?;
+                let event = marks.iter().position(|mark| position < *mark).unwrap_or(marks.len());
+                facts.by_event[event].push(fact);
+                facts.records.push((*sequence, Bytes::copy_from_slice(bytes)));
+            }
+        }
+        Ok(facts)
+    }
+
+    #[allow(clippy::too_many_arguments)]
+    pub(super) fn check(
+        &mut self,
+        now: Timestamp,
+        inputs: Option<(u64, u64)>,
+        events: Vec<Told>,
+        facts: Facts,
+        batch: Batch,
+        releases: Vec<Release<u64>>,
+        looks: &Mutex<VecDeque<Option<Stage>>>,
+    ) -> Checked<Work> {
+        let before = self.stages();
+        let mut releases = releases.into_iter().peekable();
+        let mut by_event = facts.by_event.iter();
+        let (mut leaves, mut bodies, mut results) = (Vec::new(), Vec::new(), Vec::new());
+        let mut changed = BTreeSet::new();
+        let mut last_number = 0;
+        let mut answers = Vec::new();
+        for told in events {
+            let (event, attachment, token) = match told {
+                Told::Event { event, attachment, token } => (event, attachment, token),
+                Told::Look { operation } => {
+                    let Some(Release::Run(run)) = releases.next() else {
+                        return Err(Violation("a read is released in its turn".into()));
+                    };
+                    run();
+                    let seen = looks.lock().expect("nobody panics with it").pop_front();
+                    let seen = seen.expect("it just ran");
+                    if let Some(model) = &self.model {
+                        let stage = model.stage(operation);
+                        rule!(seen == stage, "a read of {operation:?} saw {seen:?}, not {stage:?}");
+                    }
+                    leaves.push(Leave::Looked { operation, stage: seen });
+                    continue;
+                }
+            };
+            let seen = by_event.next().expect("each event has its facts");
+            let Some(Release::Reply { token: number, result }) = releases.next() else {
+                return Err(Violation(format!("{event:?} has no reply in its turn")));
+            };
+            rule!(number > last_number, "replies leave in the order of their inputs");
+            last_number = number;
+            let mut early = Vec::new();
+            if let Some(model) = &mut self.model {
+                let (facts, reply, answers) = match model.handle(now, &event, seen) {
+                    Ok(expected) => (expected.facts, Ok(expected.reply), expected.answers),
+                    Err(rejection) => (Vec::new(), Err(rejection), Vec::new()),
+                };
+                rule!(*seen == facts, "{event:?}\n  made     {seen:?}\n  not      {facts:?}");
+                rule!(result == reply, "{event:?} was answered by {result:?}, not {reply:?}");
+                early = answers;
+            }
+            for fact in seen {
+                match fact {
+                    Fact::JobCreated(created) => bodies.push((created.job, attachment.body.clone())),
+                    Fact::JobCompleted { job, .. } => {
+                        let row = self.partition.book().job_row(*job).expect("it just ended");
+                        let lease = LeaseId { job: *job, attempt: row.offers };
+                        let result = attachment.results.iter().find(|(of, _)| *of == lease);
+                        results.extend(result.map(|(_, bytes)| (*job, bytes.clone())));
+                    }
+                    _ => {}
+                }
+            }
+            leaves.push(Leave::Reply { token, event, result });
+            answers = self.effects(&mut releases, &mut changed, &mut leaves);
+            if self.model.is_some() {
+                let first: Vec<_> = answers.iter().take(early.len()).cloned().map(unversioned).collect();
+                rule!(first == early, "answers within an event: {first:?}, not {early:?}");
+                answers.drain(..early.len());
+                let more = releases.peek().is_some();
+                rule!(!more || answers.is_empty(), "answers leave at the end of the batch, not {answers:?}");
+            }
+        }
+        if inputs.is_none() || releases.peek().is_some() {
+            answers.extend(self.effects(&mut releases, &mut changed, &mut leaves));
+        }
+        if let Some(model) = &mut self.model {
+            let seen = facts.by_event.last().expect("the tick has its facts");
+            let tick = model.handle(now, &Event::Tick, seen).expect("time is never refused");
+            rule!(*seen == tick.facts, "deadlines at {now:?}\n  made     {seen:?}\n  not      {:?}", tick.facts);
+            let mut expected = model.finish_batch(now);
+            let mut given: Vec<_> = answers.into_iter().map(unversioned).collect();
+            given.sort_by_key(|answer| (answer.session, answer.poll));
+            expected.sort_by_key(|answer| (answer.session, answer.poll));
+            rule!(given == expected, "answers at the end of the batch: {given:?}\n  not {expected:?}");
+            let (deadline, due) = (self.partition.book().next_deadline(), model.next_deadline());
+            rule!(due.is_none() || (deadline.is_some() && deadline <= due), "{deadline:?} is set, but {due:?} is due");
+        }
+        self.work_conserving()?;
+        let stages = self.stages();
+        self.tell_watchers(&before, &stages, &changed, &mut leaves)?;
+        Ok(Work {
+            batch,
+            inputs,
+            leaves,
+            facts: facts.by_event.into_iter().flatten().collect(),
+            records: facts.records,
+            bodies,
+            results,
+            stages,
+            model: self.model.clone(),
+            next_sequence: self.next_sequence,
+        })
+    }
+
+    /// Takes the effects up to the next reply; answers come back apart.
+    pub(super) fn effects(
+        &mut self,
+        releases: &mut std::iter::Peekable<std::vec::IntoIter<Release<u64>>>,
+        changed: &mut BTreeSet<(JobId, Option<OperationId>)>,
+        leaves: &mut Vec<Leave>,
+    ) -> Vec<Answer> {
+        let mut answers = Vec::new();
+        while let Some(Release::Effect(effect)) = releases.next_if(|release| matches!(release, Release::Effect(_))) {
+            match effect {
+                Effect::JobChanged { job } => drop(changed.insert((job, None))),
+                Effect::OperationCancelled { operation, job } => drop(changed.insert((job, Some(operation)))),
+                Effect::Answer(answer) => {
+                    answers.push(answer.clone());
+                    leaves.push(Leave::Answer(answer));
+                }
+            }
+        }
+        answers
+    }
+
+    /// No job waits while a bot that fits it asks.
+    pub(super) fn work_conserving(&self) -> Checked {
+        let book = self.partition.book();
+        let asking: Vec<_> = book.sessions().into_iter().filter(|session| session.asking).collect();
+        if asking.is_empty() || book.counts().queued == 0 {
+            return Ok(());
+        }
+        for job in book.jobs(usize::MAX).into_iter().filter(|job| job.stage == Stage::Queued) {
+            let fitting = asking.iter().find(|session| {
+                let row = book.session_row(session.session);
+                row.is_some_and(|row| row.instance == job.instance)
+                    && session.capabilities.iter().any(|set| set.contains_all(&job.requirements))
+            });
+            rule!(fitting.is_none(), "{:?} waits though {:?} asks", job.job, fitting.map(|session| session.session));
+        }
+        Ok(())
+    }
+
+    /// As the driver does: watchers hear the state at the end of the batch. Whoever sees a change must be told.
+    pub(super) fn tell_watchers(
+        &mut self,
+        before: &[(OperationId, Stage)],
+        after: &[(OperationId, Stage)],
+        changed: &BTreeSet<(JobId, Option<OperationId>)>,
+        leaves: &mut Vec<Leave>,
+    ) -> Checked {
+        let book = self.partition.book();
+        for (job, watchers) in &self.watchers {
+            for (operation, watcher) in watchers {
+                let told = changed.contains(&(*job, None)) || changed.contains(&(*job, Some(*operation)));
+                let stage = |of: &[(OperationId, Stage)]| {
+                    of.iter().find(|(known, _)| known == operation).map(|(_, stage)| stage.clone())
+                };
+                let (was, is) = (stage(before), stage(after));
+                rule!(was == is || told, "{operation:?} went from {was:?} to {is:?} and nobody was told");
+                if told && let Some(view) = book.operation(*operation) {
+                    leaves.push(Leave::Update { watcher: *watcher, stage: view.stage });
+                }
+            }
+        }
+        self.watchers.retain(|job, _| book.job_view(*job).is_some_and(|job| !matches!(job.stage, Stage::Completed(_))));
+        Ok(())
+    }
+
+    /// Of what is watched.
+    pub(super) fn stages(&self) -> Vec<(OperationId, Stage)> {
+        let watched: BTreeSet<_> = self.watchers.values().flatten().map(|(operation, _)| *operation).collect();
+        let stage = |operation| self.partition.book().operation(operation).map(|view| (operation, view.stage));
+        watched.into_iter().filter_map(stage).collect()
+    }
+
+    /// Subscribes, and reads, at the end of the batch.
+    pub(super) fn watch(&mut self, watches: Vec<(OperationId, u64)>) -> Checked {
+        let last = self.queue.back_mut().expect("the step was just queued");
+        for (operation, watcher) in watches {
+            let view = self.partition.book().operation(operation);
+            let stage = view.as_ref().map(|view| view.stage.clone());
+            if let Some(stage) = &stage {
+                last.stages.push((operation, stage.clone()));
+            }
+            if let Some(view) = view.filter(|view| !matches!(view.stage, Stage::Completed(_))) {
+                self.watchers.entry(view.job).or_default().push((operation, watcher));
+            }
+            last.leaves.push(Leave::Watching { watcher, operation, stage });
+        }
+        Ok(())
+    }
+}
+
+fn unversioned(answer: Answer) -> Answer {
+    Answer { version: 0, ..answer }
+}

@@ -1,0 +1,127 @@
+//! Clients submit, cancel, delete and watch; operators drain; retention trims the feed.
+
+use super::*;
+
+impl World {
+    pub(super) fn submit(&mut self) {
+        let operation = OperationId(self.rng.id());
+        let instance = InstanceName::from(if self.rng.chance(850) { "main" } else { "side" });
+        let number = self.rng.below(9) as u8;
+        let timeout = |rng: &mut Rng| rng.chance(150).then(|| Duration::from_millis(1_000 + rng.below(90_000)));
+        // A policy may say no, and may say something else each time.
+        if self.rng.chance(20) {
+            return;
+        }
+        let submit = Submit {
+            operation,
+            instance: instance.clone(),
+            action: action(number),
+            do_not_cache: self.rng.chance(120),
+            skip_cache_lookup: self.rng.chance(120),
+            lookup_began: self.now,
+            requirements: needed(u64::from(number) + self.rng.below(30)),
+            label: ["", "linux"][self.rng.index(2)].into(),
+            lane: LaneKey(["", "a", "b"][self.rng.index(3)].into()),
+            weight: self.rng.below(5) as u32,
+            rank: self.rng.below(5) as i64 - 2,
+            queue_timeout: timeout(&mut self.rng),
+            execution_timeout: timeout(&mut self.rng),
+        };
+        let hit = !submit.do_not_cache && !submit.skip_cache_lookup && self.cached.contains(&(instance, number));
+        let mut attachment = Attachment { body: format!("body of {operation}").into(), ..Attachment::default() };
+        let event = if hit {
+            let lease = berth_core::LeaseId { job: JobId(operation.0), attempt: 0 };
+            attachment.results.push((lease, format!("cached for {operation}").into()));
+            Event::SubmitCached(Box::new(submit))
+        } else {
+            Event::Submit(Box::new(submit))
+        };
+        self.operations.push(operation);
+        self.send(event, attachment, Token::Client { operation });
+    }
+
+    pub(super) fn cancel(&mut self) {
+        if let Some(operation) = self.recent_operation() {
+            self.send(Event::Cancel { operation }, Attachment::default(), Token::Client { operation });
+        }
+    }
+
+    pub(super) fn delete(&mut self) {
+        let Some(operation) = self.recent_operation() else { return };
+        let Some(server) = &self.server else { return };
+        let job = server.partition.book().operation(operation).map_or(JobId(operation.0), |view| view.job);
+        self.send(Event::Delete { operation, job }, Attachment::default(), Token::Client { operation });
+    }
+
+    pub(super) fn watch(&mut self) {
+        let Some(operation) = self.recent_operation() else { return };
+        self.watchers_made += 1;
+        let watcher = self.watchers_made;
+        self.watchers.insert(watcher, Watcher { operation, heard: None });
+        self.net.push(Message::ToServer(Incoming::Watch { operation, watcher }));
+    }
+
+    pub(super) fn look(&mut self) {
+        if let Some(operation) = self.recent_operation() {
+            self.net.push(Message::ToServer(Incoming::Look { operation }));
+        }
+    }
+
+    pub(super) fn recent_operation(&mut self) -> Option<OperationId> {
+        let newest = self.operations.len().saturating_sub(30);
+        self.rng.pick(&self.operations[newest..]).copied()
+    }
+
+    pub(super) fn drain(&mut self) {
+        let bot = self.rng.index(self.bots.len());
+        let (instance, bot_id) = (self.bots[bot].instance.clone(), self.bots[bot].id.clone());
+        let on = self.rng.chance(350);
+        self.send(Event::Drain { instance, bot_id, on }, Attachment::default(), Token::Nobody);
+    }
+
+    pub(super) fn end_drains(&mut self) {
+        for bot in 0..self.bots.len() {
+            let (instance, bot_id) = (self.bots[bot].instance.clone(), self.bots[bot].id.clone());
+            self.send(Event::Drain { instance, bot_id, on: false }, Attachment::default(), Token::Nobody);
+        }
+    }
+
+    pub(super) fn trim(&mut self) {
+        let Some(server) = &mut self.server else { return };
+        let below = self.ledger.next_sequence().saturating_sub(self.rng.below(300));
+        self.ledger.trim(below);
+        server.arrive(Incoming::Trim { below });
+    }
+}
+
+fn set(properties: &[(&str, &str)]) -> PropertySet {
+    properties.iter().map(|(name, value)| Property::new(*name, *value)).collect()
+}
+
+/// Some kinds are common, and many are rare.
+fn needed(number: u64) -> PropertySet {
+    match number % 5 {
+        0 | 1 => set(&[]),
+        2 => set(&[("os", "linux")]),
+        3 => set(&[("os", "linux"), ("pool", "big")]),
+        _ => set(&[("os", "mac"), TAGS[(number / 5) as usize % TAGS.len()]]),
+    }
+}
+
+pub(super) fn offered(number: u64) -> Vec<PropertySet> {
+    let tag = TAGS[(number / 5) as usize % TAGS.len()];
+    match number % 5 {
+        0 => vec![set(&[("os", "linux"), tag])],
+        1 => vec![set(&[("os", "linux"), ("pool", "big")])],
+        2 => vec![set(&[("os", "mac"), tag]), set(&[("os", "linux")])],
+        3 => everything(),
+        _ => vec![set(&[tag])],
+    }
+}
+
+pub(super) fn everything() -> Vec<PropertySet> {
+    let mac = [("os", "mac")].into_iter().chain(TAGS);
+    vec![set(&[("os", "linux"), ("pool", "big")]), set(&mac.collect::<Vec<_>>())]
+}
+
+const TAGS: [(&str, &str); 4] = [("tag", "a"), ("tag", "b"), ("tag", "c"), ("tag", "d")];

@@ -1,0 +1,178 @@
+//! The world around the server: clients, bots, operators, a network that delays and loses, a disk and its power switch.
+//! One random number generator decides everything, so a seed is a history.
+
+mod bots;
+mod clients;
+mod disasters;
+mod network;
+mod process;
+mod settle;
+
+use std::{collections::BTreeMap, time::Duration};
+
+use berth_core::{
+    BotStatus, Event, InstanceName, JobId, LaneKey, OperationId, Property, PropertySet, Rejection, Reply, SessionId,
+    Settings, Stage, Submit, Timestamp,
+};
+use berth_runtime::{
+    memory::{Disk, Failure},
+    partition::Attachment,
+    store::Store,
+};
+
+use crate::{
+    bot::{Bot, Doing, action},
+    judge::{Checked, Violation, rule},
+    ledger::Ledger,
+    rng::Rng,
+    server::{Finished, Incoming, Leave, PARTITION, Server, Token, Work},
+};
+
+/// On its way.
+enum Message {
+    ToServer(Incoming),
+    ToBot { bot: usize, answer: Result<berth_core::Answer, Rejection>, poll: berth_core::PollId },
+}
+
+/// A client that watches an operation.
+#[derive(Debug)]
+struct Watcher {
+    operation: OperationId,
+    /// The newest stage that it heard of; `None` until the first answer.
+    heard: Option<Stage>,
+}
+
+pub(crate) struct World {
+    rng: Rng,
+    now: Timestamp,
+    settings: Settings,
+    disk: Disk,
+    server: Option<Server>,
+    down_until: Timestamp,
+    ledger: Ledger,
+    bots: Vec<Bot>,
+    net: Vec<Message>,
+    watchers: BTreeMap<u64, Watcher>,
+    watchers_made: u64,
+    /// Actions whose result is in the action cache.
+    cached: Vec<(InstanceName, u8)>,
+    operations: Vec<OperationId>,
+    /// Steps of the process that died, which it had not released.
+    unreleased: Vec<Work>,
+    pub(crate) crashes: u64,
+    pub(crate) hash: u64,
+    trace: bool,
+    #[cfg_attr(not(feature = "mutants"), allow(dead_code))]
+    broken: Broken,
+}
+
+/// What is broken on purpose outside core and runtime.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Broken {
+    /// The disk says that it synced, and did not.
+    pub(crate) no_sync: bool,
+    /// Replies leave when their batch is handled.
+    #[cfg_attr(not(feature = "mutants"), allow(dead_code))]
+    pub(crate) early: bool,
+    /// The naive model does not look: only what bots, clients and the disk can see is judged.
+    pub(crate) blind: bool,
+}
+
+const START: Timestamp = Timestamp(1_000_000_000_000);
+
+impl World {
+    pub(crate) fn new(seed: u64, trace: bool, broken: Broken) -> Checked<Self> {
+        let mut rng = Rng::new(seed);
+        let settings = Settings { attempts_max: 3, ..Settings::default() };
+        let disk = Disk::default();
+        disk.set_syncing(!broken.no_sync);
+        let mut server = Server::start(&disk, settings, START)?;
+        let mut ledger = Ledger::new(settings, !broken.blind);
+        ledger.restarted(&mut server, Vec::new(), START)?;
+        let count = 3 + rng.index(4);
+        let bots = (0..count).map(|number| {
+            let instance = InstanceName::from(if number == 2 { "side" } else { "main" });
+            Bot::new(format!("bot-{number}").into(), instance, clients::offered(number as u64), &mut rng)
+        });
+        let bots = bots.collect();
+        Ok(Self {
+            rng,
+            now: START,
+            settings,
+            disk,
+            server: Some(server),
+            down_until: START,
+            ledger,
+            bots,
+            net: Vec::new(),
+            watchers: BTreeMap::new(),
+            watchers_made: 0,
+            cached: Vec::new(),
+            operations: Vec::new(),
+            unreleased: Vec::new(),
+            crashes: 0,
+            hash: seed,
+            trace,
+            broken,
+        })
+    }
+
+    /// Something happens.
+    pub(crate) fn step(&mut self) -> Checked {
+        self.pass_time();
+        if self.server.is_none() && self.now >= self.down_until {
+            return self.start();
+        }
+        let due = self.server.as_ref().and_then(|server| server.partition.book().next_deadline());
+        if due.is_some_and(|at| at <= self.now) && self.rng.chance(700) {
+            return self.handle();
+        }
+        match self.rng.below(1_000) {
+            0..90 => self.submit(),
+            90..115 => self.cancel(),
+            115..125 => self.delete(),
+            125..150 => self.watch(),
+            150..155 => self.look(),
+            155..300 => self.bot_calls(),
+            300..420 => self.bot_works(),
+            420..428 => self.bot_misbehaves(),
+            428..436 => self.drain(),
+            436..660 => return self.deliver(),
+            660..662 => self.trim(),
+            662..800 => return self.handle(),
+            800..880 => self.begin_commit(),
+            880..980 => return self.finish_commit(),
+            980..984 => return self.crash(),
+            984..988 => self.check_idle()?,
+            988..989 => self.fail_disk(),
+            989..994 => self.bot_gives_up_call(),
+            _ => {}
+        }
+        Ok(())
+    }
+
+    fn pass_time(&mut self) {
+        let micros = match self.rng.below(1_000) {
+            0..800 => self.rng.below(3_000),
+            800..950 => self.rng.below(200_000),
+            950..996 => self.rng.below(4_000_000),
+            996..999 => self.rng.below(30_000_000),
+            _ => self.rng.below(100_000_000),
+        };
+        let mut then = self.now.after(Duration::from_micros(micros + 1));
+        // The driver wakes at the next deadline; only sometimes is it late.
+        if let Some(at) = self.server.as_ref().and_then(|server| server.partition.book().next_deadline())
+            && at > self.now
+            && !self.rng.chance(20)
+        {
+            then = then.min(at);
+        }
+        self.now = then;
+    }
+
+    fn trace(&self, line: impl FnOnce() -> String) {
+        if self.trace {
+            println!("{:>16} {}", self.now.0 - START.0, line());
+        }
+    }
+}
