@@ -1,14 +1,10 @@
 //! Match classes: equal requirements and equal offers are one class each; a verdict is reached once a pair.
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    sync::Arc,
-};
+use std::{collections::BTreeMap, sync::Arc};
 
-use indexmap::IndexMap;
-use rustc_hash::{FxBuildHasher, FxHashMap};
+use rustc_hash::FxHashMap;
 
-use super::{CapabilityIx, JobIx, LaneIx, Place, Queue, RequirementIx, SessionIx, bits::BitSet};
+use super::{CapabilityIx, JobIx, LaneIx, Place, Queue, RequirementIx, bits::BitSet, group::GroupIx};
 use crate::{InstanceName, PropertySet};
 
 /// How many requirement classes without jobs are remembered.
@@ -78,14 +74,8 @@ impl RequirementClass {
 pub(super) struct CapabilityClass {
     pub(super) key: CapabilityKey,
     sessions: u32,
-    /// The memo of verdicts: requirement classes that this class serves.
-    pub(super) serves: BitSet,
-    /// For each lane, the heads that may be served, best first. A lower bound: see `heads`.
-    pub(super) heads: IndexMap<LaneIx, BTreeSet<(Place, RequirementIx)>, FxBuildHasher>,
-    /// How far the journal was read; `None`: the heads must be collected anew.
-    pub(super) cursor: Option<u64>,
-    /// Sessions that ask for work now, longest waiting first.
-    pub(super) waiting: BTreeMap<u64, SessionIx>,
+    /// Where its verdicts, its heads and its waiting bots are.
+    pub(super) group: GroupIx,
 }
 
 fn serves(offer: &CapabilityKey, need: &RequirementKey) -> bool {
@@ -108,10 +98,7 @@ impl Queue {
         }
         let class = RequirementClass { key: key.clone(), lanes: FxHashMap::default(), queued: 0, jobs: 1, retired: 0 };
         let index = RequirementIx(u32::try_from(self.requirements.insert(class)).expect("fewer than 2^32 classes"));
-        for (_, offer) in &mut self.capabilities {
-            let verdict = serves(&offer.key, &key);
-            offer.serves.set(index.0, verdict);
-        }
+        self.judge(index, |queue, offer| serves(&queue.capabilities[offer.0 as usize].key, &key));
         self.requirement_index.insert(key, index);
         index
     }
@@ -132,9 +119,7 @@ impl Queue {
             if still {
                 let class = self.requirements.remove(oldest.0 as usize);
                 self.requirement_index.remove(&class.key);
-                for (_, offer) in &mut self.capabilities {
-                    offer.serves.set(oldest.0, false);
-                }
+                self.unjudge(oldest);
             }
         }
     }
@@ -153,15 +138,9 @@ impl Queue {
         for (index, need) in &self.requirements {
             verdicts.set(u32::try_from(index).expect("fewer than 2^32 classes"), serves(&key, &need.key));
         }
-        let class = CapabilityClass {
-            key: key.clone(),
-            sessions: 1,
-            serves: verdicts,
-            heads: IndexMap::default(),
-            cursor: None,
-            waiting: BTreeMap::new(),
-        };
-        let index = CapabilityIx(u32::try_from(self.capabilities.insert(class)).expect("fewer than 2^32 classes"));
+        let index = CapabilityIx(u32::try_from(self.capabilities.vacant_key()).expect("fewer than 2^32 classes"));
+        let group = self.join_group(index, verdicts);
+        self.capabilities.insert(CapabilityClass { key: key.clone(), sessions: 1, group });
         self.capability_index.insert(key, index);
         index
     }
@@ -172,7 +151,7 @@ impl Queue {
         class.sessions -= 1;
         if class.sessions == 0 {
             let class = self.capabilities.remove(index.0 as usize);
-            assert!(class.waiting.is_empty(), "a session that ended waits for nothing");
+            self.leave_group(index, class.group);
             self.capability_index.remove(&class.key);
         }
     }
@@ -184,6 +163,6 @@ impl Queue {
 
     /// Whether bots of the one class may take jobs of the other.
     pub(crate) fn serves(&self, offer: CapabilityIx, need: RequirementIx) -> bool {
-        self.capabilities[offer.0 as usize].serves.has(need.0)
+        self.groups[self.capabilities[offer.0 as usize].group.0 as usize].serves.has(need.0)
     }
 }

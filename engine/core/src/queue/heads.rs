@@ -1,8 +1,8 @@
-//! Who goes next: the lane heads that a capability class may serve, and the bots that ask for work.
+//! Who goes next: the lane heads that a group may serve, and the bots that ask for work.
 //!
-//! Invariant: for each requirement class that a capability class serves, and each of its non-empty lanes, the
-//! capability class's set for the lane holds an entry that is not behind the true head, or the journal past
-//! the class's cursor names the lane. Entries may be ahead of the truth (that head is gone): they are put
+//! Invariant: for each requirement class that a group serves, and each of its non-empty lanes, the group's set
+//! for the lane holds an entry that is not behind the true head, or the journal past the group's cursor names the
+//! lane, or the group has no cursor. Entries may be ahead of the truth (that head is gone): they are put
 //! right when they come to the front.
 
 use std::{
@@ -10,9 +10,13 @@ use std::{
     collections::{BTreeSet, VecDeque},
 };
 
-use super::{CapabilityIx, JobIx, LaneIx, Place, Queue, RequirementIx, SessionIx, class::CapabilityClass};
+use super::{
+    CapabilityIx, JobIx, LaneIx, Place, Queue, RequirementIx, SessionIx,
+    group::{Group, GroupIx},
+};
+use crate::mutant::{Mutant, broken};
 
-/// A class that lags further behind than this collects its heads anew.
+/// A group that lags further behind than this collects its heads anew.
 const JOURNAL_MAX: usize = 4_096;
 
 /// Which heads became better, oldest first.
@@ -44,9 +48,10 @@ impl Journal {
 impl Queue {
     /// The job that a bot of the class should take now.
     pub(crate) fn best(&mut self, class: CapabilityIx) -> Option<JobIx> {
-        self.catch_up(class);
-        let Self { requirements, capabilities, lanes, .. } = self;
-        let CapabilityClass { heads, serves, .. } = &mut capabilities[class.0 as usize];
+        let group = self.capabilities[class.0 as usize].group;
+        self.catch_up(group);
+        let Self { requirements, groups, lanes, .. } = self;
+        let Group { heads, serves, .. } = &mut groups[group.0 as usize];
         let mut best: Option<(LaneIx, Place, JobIx)> = None;
         let mut position = 0;
         while position < heads.len() {
@@ -88,35 +93,33 @@ impl Queue {
     /// The session asks for work from now on.
     pub(crate) fn wait(&mut self, class: CapabilityIx, session: SessionIx) -> u64 {
         self.waits += 1;
-        self.capabilities[class.0 as usize].waiting.insert(self.waits, session);
-        self.asking.insert(class);
+        let group = self.capabilities[class.0 as usize].group;
+        self.groups[group.0 as usize].waiting.insert(self.waits, (session, class));
+        self.note_asking(group);
         self.waits
     }
 
     /// The session asks no more.
     pub(crate) fn stop_waiting(&mut self, class: CapabilityIx, ticket: u64) {
-        let waiting = &mut self.capabilities[class.0 as usize].waiting;
-        waiting.remove(&ticket);
-        if waiting.is_empty() {
-            self.asking.swap_remove(&class);
-        }
+        let group = self.capabilities[class.0 as usize].group;
+        self.groups[group.0 as usize].waiting.remove(&ticket);
+        self.note_asking(group);
     }
 
     /// The session that has waited longest among those that may take jobs of the class.
     pub(crate) fn longest_waiting(&self, need: RequirementIx) -> Option<SessionIx> {
         self.asking
             .iter()
-            .map(|class| &self.capabilities[class.0 as usize])
-            .filter(|class| class.serves.has(need.0))
-            .filter_map(|class| class.waiting.first_key_value())
-            .min_by_key(|(ticket, _)| **ticket)
-            .map(|(_, session)| *session)
+            .map(|group| &self.groups[group.0 as usize])
+            .filter(|group| group.serves.has(need.0))
+            .filter_map(|group| group.waiting.first_key_value())
+            .min_by_key(|(ticket, _)| if broken(Mutant::ShortestWaitFirst) { u64::MAX - **ticket } else { **ticket })
+            .map(|(_, (session, _))| *session)
     }
 
-    fn catch_up(&mut self, class: CapabilityIx) {
-        let Self { requirements, capabilities, journal, .. } = self;
-        let class = &mut capabilities[class.0 as usize];
-        let CapabilityClass { serves, heads, cursor, .. } = class;
+    fn catch_up(&mut self, group: GroupIx) {
+        let Self { requirements, groups, journal, .. } = self;
+        let Group { serves, heads, cursor, .. } = &mut groups[group.0 as usize];
         // What is in the heads already stays: it is put right when it comes to the front.
         let mut offer = |need: RequirementIx, lane: LaneIx| {
             if let Some((place, _)) = requirements.get(need.0 as usize).and_then(|class| class.head(lane)) {

@@ -2,13 +2,14 @@
 //!
 //! Equal requirement sets share a requirement class, equal offers share a capability class; whether one serves
 //! the other is decided once for the pair. Within a requirement class jobs stand in lanes, by rank, then age.
-//! Each capability class keeps, lane by lane, an ordered set of the heads that it may serve. That set is
-//! brought up to date lazily: a head that became *better* is announced in a journal which the class reads
-//! before it serves; a head that became *worse* is noticed when it is looked at. So an assignment costs
+//! Capability classes that serve the same requirement classes are a group, which keeps, lane by lane, an ordered
+//! set of the heads that it may serve. That set is brought up to date lazily: a head that became *better* is
+//! announced in a journal which the group reads before it serves; a head that became *worse* is noticed when it is looked at. So an assignment costs
 //! O(lanes served + log n), and neither idle classes nor queued jobs cost anything.
 
 mod bits;
 mod class;
+mod group;
 mod heads;
 mod lane;
 
@@ -19,9 +20,13 @@ use slab::Slab;
 
 use self::{
     class::{CapabilityClass, RequirementClass},
+    group::{Group, GroupIx},
     lane::Lane,
 };
-use crate::{InstanceName, LaneKey, PropertySet};
+use crate::{
+    InstanceName, LaneKey, PropertySet,
+    mutant::{Mutant, broken},
+};
 
 /// Number of a requirement class in this process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -64,11 +69,14 @@ pub(crate) struct Queue {
     retirements: u64,
     capabilities: Slab<CapabilityClass>,
     capability_index: FxHashMap<class::CapabilityKey, CapabilityIx>,
+    groups: Slab<Group>,
+    /// Groups by what they serve.
+    group_index: FxHashMap<u128, GroupIx>,
     lanes: Slab<Lane>,
     lane_index: FxHashMap<(InstanceName, LaneKey), LaneIx>,
     journal: heads::Journal,
-    /// Capability classes with at least one waiting bot.
-    asking: indexmap::IndexSet<CapabilityIx, rustc_hash::FxBuildHasher>,
+    /// Groups with at least one waiting bot.
+    asking: indexmap::IndexSet<GroupIx, rustc_hash::FxBuildHasher>,
     waits: u64,
 }
 
@@ -78,7 +86,8 @@ impl Queue {
         self.lanes[spot.lane.0 as usize].queued += 1;
         let class = &mut self.requirements[spot.class.0 as usize];
         class.queued += 1;
-        if class.insert(spot.lane, spot.place, job) {
+        let quiet = broken(Mutant::HeadNotAnnounced) && class.queued > 1;
+        if class.insert(spot.lane, spot.place, job) && !quiet {
             self.journal.announce(spot.class, spot.lane);
         }
     }

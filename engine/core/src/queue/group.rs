@@ -1,0 +1,163 @@
+//! Groups: capability classes that serve the same requirement classes.
+//!
+//! Bots that differ only in what no job asks for (a host name, a rack) are capability classes of their own, but
+//! one group: heads are kept, and announcements read, once for all of them. A new requirement class splits the
+//! groups whose members disagree about it; a forgotten one lets groups that became equal flow together.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use indexmap::IndexMap;
+use rustc_hash::FxBuildHasher;
+
+use super::{CapabilityIx, LaneIx, Place, Queue, RequirementIx, SessionIx, bits::BitSet};
+
+/// Number of a group in this process.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(super) struct GroupIx(pub(super) u32);
+
+/// Capability classes with equal verdicts.
+#[derive(Debug, Default)]
+pub(super) struct Group {
+    pub(super) members: Vec<CapabilityIx>,
+    /// The memo of verdicts: requirement classes that the members serve.
+    pub(super) serves: BitSet,
+    /// Mixed from the classes in `serves`, so that equal groups are found without comparing bits.
+    print: u128,
+    /// For each lane, the heads that may be served, best first. A lower bound: see `heads`.
+    pub(super) heads: IndexMap<LaneIx, BTreeSet<(Place, RequirementIx)>, FxBuildHasher>,
+    /// How far the journal was read; `None`: the heads must be collected anew.
+    pub(super) cursor: Option<u64>,
+    /// Sessions that ask for work now, longest waiting first.
+    pub(super) waiting: BTreeMap<u64, (SessionIx, CapabilityIx)>,
+}
+
+impl Group {
+    fn set(&mut self, class: RequirementIx, on: bool) {
+        self.serves.set(class.0, on);
+        self.print ^= mix(class);
+    }
+}
+
+/// Spreads a small number over 128 bits (the finaliser of SplitMix64, twice).
+fn mix(class: RequirementIx) -> u128 {
+    let spread = |mut x: u64| {
+        x = (x ^ (x >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        x = (x ^ (x >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        x ^ (x >> 31)
+    };
+    let seed = (u64::from(class.0) + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    u128::from(spread(seed)) << 64 | u128::from(spread(!seed))
+}
+
+impl Queue {
+    /// A new requirement class: each group decides, and splits where its members disagree.
+    pub(super) fn judge(&mut self, class: RequirementIx, verdict: impl Fn(&Self, CapabilityIx) -> bool) {
+        let groups: Vec<_> = self.groups.iter().map(|(index, _)| GroupIx(index as u32)).collect();
+        for index in groups {
+            let members = self.groups[index.0 as usize].members.clone();
+            let (yes, no): (Vec<_>, Vec<_>) = members.into_iter().partition(|member| verdict(self, *member));
+            if yes.is_empty() {
+                continue;
+            }
+            let serving = if no.is_empty() { index } else { self.split(index, yes) };
+            self.unlist(serving);
+            self.groups[serving.0 as usize].set(class, true);
+            self.list(serving);
+        }
+    }
+
+    /// A requirement class is no more: groups that differed only in it become one.
+    pub(super) fn unjudge(&mut self, class: RequirementIx) {
+        let serving: Vec<_> = self.groups.iter().filter(|(_, group)| group.serves.has(class.0)).collect();
+        let serving: Vec<_> = serving.into_iter().map(|(index, _)| GroupIx(index as u32)).collect();
+        for index in serving {
+            self.unlist(index);
+            self.groups[index.0 as usize].set(class, false);
+            self.list(index);
+        }
+    }
+
+    /// A new capability class joins the group with its verdicts, or founds one.
+    pub(super) fn join_group(&mut self, class: CapabilityIx, serves: BitSet) -> GroupIx {
+        let print = serves.iter().fold(0, |print, need| print ^ mix(RequirementIx(need)));
+        if let Some(index) = self.group_index.get(&print) {
+            self.groups[index.0 as usize].members.push(class);
+            return *index;
+        }
+        let group = Group { members: vec![class], serves, print, ..Group::default() };
+        let index = self.insert_group(group);
+        self.group_index.insert(print, index);
+        index
+    }
+
+    /// A capability class is no more.
+    pub(super) fn leave_group(&mut self, class: CapabilityIx, index: GroupIx) {
+        let group = &mut self.groups[index.0 as usize];
+        group.members.retain(|member| *member != class);
+        if group.members.is_empty() {
+            self.unlist(index);
+            let group = self.groups.remove(index.0 as usize);
+            assert!(group.waiting.is_empty(), "a session that ended waits for nothing");
+        }
+    }
+
+    /// Moves members into a group of their own, which starts with the same verdicts and no heads.
+    fn split(&mut self, index: GroupIx, members: Vec<CapabilityIx>) -> GroupIx {
+        let old = &mut self.groups[index.0 as usize];
+        old.members.retain(|member| !members.contains(member));
+        let moved = |(_, class): &(SessionIx, CapabilityIx)| members.contains(class);
+        let waiting = old.waiting.extract_if(.., |_, waiter| moved(waiter)).collect();
+        let group = Group {
+            serves: old.serves.clone(),
+            print: old.print,
+            waiting,
+            members: members.clone(),
+            ..Group::default()
+        };
+        let new = self.insert_group(group);
+        for member in members {
+            self.capabilities[member.0 as usize].group = new;
+        }
+        self.note_asking(index);
+        self.note_asking(new);
+        new
+    }
+
+    /// Makes the group known by its verdicts; if there is such a group already, the two become one.
+    fn list(&mut self, index: GroupIx) {
+        let print = self.groups[index.0 as usize].print;
+        let Some(other) = self.group_index.get(&print).copied() else {
+            self.group_index.insert(print, index);
+            return;
+        };
+        let mut group = self.groups.remove(index.0 as usize);
+        self.asking.swap_remove(&index);
+        for member in &group.members {
+            self.capabilities[member.0 as usize].group = other;
+        }
+        let into = &mut self.groups[other.0 as usize];
+        into.members.append(&mut group.members);
+        into.waiting.append(&mut group.waiting);
+        self.note_asking(other);
+    }
+
+    fn unlist(&mut self, index: GroupIx) {
+        let print = self.groups[index.0 as usize].print;
+        if self.group_index.get(&print) == Some(&index) {
+            self.group_index.remove(&print);
+        }
+    }
+
+    fn insert_group(&mut self, group: Group) -> GroupIx {
+        GroupIx(u32::try_from(self.groups.insert(group)).expect("fewer than 2^32 groups"))
+    }
+
+    /// Keeps the list of groups that ask in step with who waits.
+    pub(super) fn note_asking(&mut self, index: GroupIx) {
+        if self.groups[index.0 as usize].waiting.is_empty() {
+            self.asking.swap_remove(&index);
+        } else {
+            self.asking.insert(index);
+        }
+    }
+}
