@@ -1,8 +1,8 @@
 //! What a client sees of its handle: `google.longrunning.Operation`, made from the engine's view and the stored
 //! result.
 //!
-//! A job that ended, however it ended, has an ExecuteResponse whose status says how. `Operation.error` is only for a
-//! handle that was cancelled or whose result is gone: there is nothing to respond with.
+//! A job that ended, however it ended, has an ExecuteResponse whose status says how, a cancelled one too: BuildGrid's
+//! client takes an operation without a response for a success. `Operation.error` is only for a result that is gone.
 
 use berth_core::{OperationView, Outcome, Stage};
 use berth_proto::{
@@ -65,7 +65,7 @@ fn finished(name: String, view: &OperationView, outcome: Outcome, stored: Option
             EncodedResponse { result, cached_result: false, status: (!status.is_empty()).then_some(status) }
         }
         Outcome::Cached => EncodedResponse { result: Some(stored().action_result), cached_result: true, status: None },
-        Outcome::Cancelled => return cancelled(name, view),
+        Outcome::Cancelled => ended(Code::Cancelled, "it was cancelled"),
         Outcome::QueueTimeout => ended(Code::Unavailable, "no bot took it in time: it was queued for too long"),
         Outcome::ExecutionTimeout => ended(Code::DeadlineExceeded, "it was not finished within its execution timeout"),
         Outcome::AttemptsExhausted { code } => {
@@ -83,11 +83,6 @@ fn finished(name: String, view: &OperationView, outcome: Outcome, stored: Option
 
 fn unfinished(name: String, view: &OperationView) -> Operation {
     Operation { name, metadata: Some(metadata(view)), done: false, result: None }
-}
-
-fn cancelled(name: String, view: &OperationView) -> Operation {
-    let error = rpc::Status { code: Code::Cancelled as i32, message: "it was cancelled".into(), details: Vec::new() };
-    Operation { name, metadata: Some(metadata(view)), done: true, result: Some(operation::Result::Error(error)) }
 }
 
 fn failed(name: String, view: &OperationView, error: Error) -> Operation {

@@ -69,6 +69,7 @@ fn a_cached_result_says_so_and_is_unchanged() {
 #[test]
 fn what_ended_without_a_report_has_a_response_that_says_how() {
     for (outcome, code) in [
+        (Outcome::Cancelled, Code::Cancelled),
         (Outcome::QueueTimeout, Code::Unavailable),
         (Outcome::ExecutionTimeout, Code::DeadlineExceeded),
         (Outcome::AttemptsExhausted { code: 14 }, Code::Aborted),
@@ -77,11 +78,4 @@ fn what_ended_without_a_report_has_a_response_that_says_how() {
         assert_eq!(response.status.unwrap().code, code as i32, "{outcome:?}");
         assert_eq!(response.result, None);
     }
-}
-
-#[test]
-fn a_cancelled_handle_has_an_error() {
-    let operation = finish(Outcome::Cancelled, None);
-    let Some(operation::Result::Error(error)) = operation.result else { panic!("{operation:?}") };
-    assert_eq!((operation.done, error.code), (true, Code::Cancelled as i32));
 }
