@@ -272,7 +272,7 @@ impl Bot {
 
     /// Finishes every lease that it holds. To be sent with the next update.
     pub(crate) fn finish_all(&mut self, finish: impl Fn(&mut Lease)) {
-        self.session.leases.iter_mut().for_each(|lease| finish(lease));
+        self.session.leases.iter_mut().for_each(finish);
     }
 }
 
