@@ -1,0 +1,8 @@
+//! What only the real program can show.
+
+mod crash;
+mod execution;
+mod operators;
+mod restart;
+mod start;
+mod together;

@@ -1,0 +1,127 @@
+//! The operator's commands against a live server.
+
+use berth_e2e::{Job, LONG, Plan, Site, code, last};
+use serde_json::{Value, json};
+use tonic::Code;
+
+/// The value at a path.
+fn at<'a>(value: &'a Value, path: &str) -> &'a Value {
+    value.pointer(path).unwrap_or_else(|| panic!("no {path} in {value}"))
+}
+
+#[tokio::test]
+async fn jobs_are_listed_shown_and_cancelled() {
+    let site = Site::started(Plan::default()).await;
+    let client = site.client().await;
+    let (first, stream) = client.begin(&Job { arguments: vec!["make", "first"], ..Job::new("a") }).await;
+    let (merged, merged_stream) = client.begin(&Job { arguments: vec!["make", "first"], ..Job::new("a") }).await;
+    let (second, _stream) = client.begin(&Job { priority: 4, ..Job::new("b") }).await;
+
+    let list = site.ask(&["jobs", "list", "--json"]).await.json();
+    assert_eq!(at(&list, "/incomplete_total"), 2);
+    let job = at(&list, "/jobs/0");
+    assert_eq!(at(job, "/operations"), &json!([first.name, merged.name]));
+    assert_eq!((at(job, "/stage"), at(job, "/command_line")), (&json!("QUEUED"), &json!("make first")));
+    assert_eq!(at(&list, "/jobs/1/rank"), 4);
+    let table = site.ask(&["jobs", "list"]).await;
+    assert_eq!(table.code, 0, "{table:?}");
+    assert!(table.stdout.contains("make first") && table.stdout.contains("2 incomplete"), "{}", table.stdout);
+
+    // By job, by operation, and by the first digits of either.
+    let id = at(job, "/job").as_str().expect("an id");
+    let operation = first.name.rsplit_once('/').expect("INSTANCE/ID").1;
+    for name in [id, &id[..12], &first.name, operation] {
+        let shown = site.ask(&["jobs", "show", name, "--json"]).await.json();
+        assert_eq!(at(&shown, "/job"), id, "{name}");
+        assert_eq!(at(&shown, "/waiting/code"), "NO_BOTS", "{name}");
+    }
+    let shown = site.ask(&["jobs", "show", id]).await;
+    assert!(shown.stdout.contains("no bot of this instance has an open session"), "{}", shown.stdout);
+
+    let cancelled = site.ask(&["jobs", "cancel", id, "--json"]).await.json();
+    assert_eq!(cancelled, json!({ "operations_cancelled": 2 }));
+    for stream in [stream, merged_stream] {
+        assert_eq!(code(&last(stream).await), Code::Cancelled);
+    }
+    let shown = site.ask(&["jobs", "show", id, "--json"]).await.json();
+    assert_eq!((at(&shown, "/stage"), at(&shown, "/outcome")), (&json!("COMPLETED"), &json!("cancelled")));
+    let left = site.ask(&["jobs", "list", "--json"]).await.json();
+    assert_eq!(at(&left, "/jobs/0/operations"), &json!([second.name]));
+    let all = site.ask(&["jobs", "list", "--finished", "--json"]).await.json();
+    assert_eq!(at(&all, "/jobs").as_array().map(Vec::len), Some(2));
+}
+
+#[tokio::test]
+async fn a_job_that_waits_says_why() {
+    let site = Site::started(Plan::default()).await;
+    let client = site.client().await;
+    let mut bot = site.bot("bot", 1).await;
+    bot.open(std::time::Duration::from_secs(1)).await.expect("a session is opened");
+    let (windows, _stream) = client.begin(&Job { platform: vec![("OSFamily", "windows")], ..Job::new("w") }).await;
+    let why = async |name: &str| site.ask(&["jobs", "show", name, "--json"]).await.json();
+    let shown = why(&windows.name).await;
+    assert_eq!(at(&shown, "/waiting/code"), "NO_BOT_OFFERS");
+    assert_eq!(at(&shown, "/waiting/missing"), &json!([{ "name": "OSFamily", "value": "windows" }]));
+    let shown = site.ask(&["jobs", "show", &windows.name]).await;
+    assert!(shown.stdout.contains("no bot offers OSFamily=windows"), "{}", shown.stdout);
+
+    let (first, _stream) = client.begin(&Job::new("1")).await;
+    assert_eq!(at(&why(&first.name).await, "/waiting/code"), "BOTS_NOT_ASKING");
+    bot.take().await;
+    let (second, _stream) = client.begin(&Job::new("2")).await;
+    let (third, _stream) = client.begin(&Job::new("3")).await;
+    assert_eq!(at(&why(&second.name).await, "/waiting/code"), "BOTS_BUSY");
+    assert_eq!(at(&why(&third.name).await, "/waiting/ahead"), 1);
+    let running = why(&first.name).await;
+    assert_eq!((at(&running, "/waiting"), at(&running, "/lease/bot_id")), (&Value::Null, &json!("bot")));
+}
+
+#[tokio::test]
+async fn bots_are_listed_and_drained_and_a_drain_holds_over_a_kill() {
+    let site = Site::started(Plan::default()).await;
+    let mut bot = site.bot("bot-1", 3).await;
+    let (_, _stream) = site.client().await.begin(&Job::new("a")).await;
+    bot.take().await;
+    let list = site.ask(&["bots", "list", "--json"]).await.json();
+    let listed = at(&list, "/bots/0");
+    assert_eq!((at(listed, "/bot_id"), at(listed, "/slots")), (&json!("bot-1"), &json!(3)));
+    assert_eq!(at(listed, "/leases").as_array().map(Vec::len), Some(1));
+    assert_eq!(at(listed, "/properties"), &json!([{ "name": "OSFamily", "value": "linux" }]));
+
+    let drained = site.ask(&["bots", "drain", "bot-1", "--json"]).await.json();
+    assert_eq!(drained, json!({ "bot_id": "bot-1", "drained": true, "leases": 1 }));
+    let table = site.ask(&["bots", "list"]).await;
+    assert!(table.stdout.contains("bot-1") && table.stdout.contains("drained"), "{}", table.stdout);
+
+    site.kill().await;
+    site.start().await;
+    bot.reconnect(site.channel().await);
+    bot.finish().await;
+    let client = site.client().await;
+    let (waits, stream) = client.begin(&Job::new("b")).await;
+    bot.update(std::time::Duration::from_secs(1)).await.expect("an update is answered");
+    assert!(bot.session.leases.is_empty());
+    let shown = site.ask(&["jobs", "show", &waits.name, "--json"]).await.json();
+    assert_eq!(at(&shown, "/waiting/code"), "BOTS_TAKE_NO_WORK");
+
+    let held = tokio::spawn(async move {
+        bot.update(LONG).await.expect("an update is answered");
+        bot
+    });
+    let undone = site.ask(&["bots", "drain", "bot-1", "--undo", "--json"]).await.json();
+    assert_eq!(at(&undone, "/drained"), false);
+    let mut bot = held.await.expect("no panic");
+    assert_eq!(bot.session.leases.len(), 1);
+    bot.finish().await;
+    assert_eq!(code(&last(stream).await), Code::Ok);
+}
+
+#[tokio::test]
+async fn a_mistake_is_answered_with_what_to_do() {
+    let site = Site::started(Plan::default()).await;
+    let unknown = site.ask(&["jobs", "show", "0123456789ab"]).await;
+    assert!(unknown.code > 0 && unknown.stderr.starts_with("berth: "), "{unknown:?}");
+    site.kill().await;
+    let nobody = site.ask(&["bots", "list"]).await;
+    assert!(nobody.code > 0 && nobody.stderr.contains(&site.grpc()), "{nobody:?}");
+}
