@@ -25,17 +25,15 @@ impl Files {
             Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
             _ => fs::create_dir_all(&uploads)?,
         }
-        let mut created = false;
         for byte in 0..=255u8 {
-            let folder = files.join(format!("{byte:02x}"));
-            if !folder.is_dir() {
-                fs::create_dir_all(&folder)?;
-                created = true;
-            }
+            fs::create_dir_all(files.join(format!("{byte:02x}")))?;
         }
-        if created {
-            sync_folder(&files)?;
-            sync_folder(root)?;
+        // Up to the name of the storage itself, or a power cut takes the whole of it. At each start: the one before
+        // may have been killed between making and syncing.
+        sync_folder(&files)?;
+        sync_folder(root)?;
+        if let Some(parent) = std::path::absolute(root)?.parent() {
+            sync_folder(parent)?;
         }
         Ok(Self { files, uploads })
     }
