@@ -277,6 +277,22 @@ impl Engine {
         answer.await.map_err(|_| EngineError::Stopping)
     }
 
+    /// Looks at the book as it is now, which may be ahead of the disk: for decisions that go into a later event,
+    /// never for what a client or a bot is told.
+    pub async fn peek<R: Send + 'static>(
+        &self,
+        look: impl FnOnce(&Book) -> R + Send + 'static,
+    ) -> Result<R, EngineError> {
+        let (reply, answer) = oneshot::channel();
+        let look = Box::new(move |book: &Book| {
+            // The caller may be gone.
+            drop(reply.send(look(book)));
+            Box::new(|| ()) as crate::partition::ReleaseFn
+        });
+        self.send(Command::Input(Input::Read(look))).await?;
+        answer.await.map_err(|_| EngineError::Stopping)
+    }
+
     /// Commits rows that are not the book's, in their turn.
     pub async fn write_rows(&self, add: RowsFn) -> Result<(), EngineError> {
         self.send(Command::Input(Input::Rows(add))).await

@@ -22,7 +22,7 @@ mod session;
 pub mod store;
 pub mod sweep;
 
-pub use committer::{Committer, OnFailure};
+pub use committer::{Committer, Counters, OnFailure};
 pub use engine::{Engine, EngineError, Observer, Options, Submitted, Update};
 pub use history::History;
 pub use session::Delivery;

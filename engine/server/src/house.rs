@@ -43,7 +43,7 @@ pub(crate) struct House {
 /// Where blobs live.
 enum Blobs {
     Embedded(EmbeddedCas),
-    External(ExternalCas),
+    External(Box<ExternalCas>),
 }
 
 impl House {
@@ -140,7 +140,7 @@ impl Blobs {
     fn port(&self) -> Arc<dyn Cas> {
         match self {
             Self::Embedded(cas) => Arc::new(cas.clone()),
-            Self::External(cas) => Arc::new(cas.clone()),
+            Self::External(cas) => Arc::new(ExternalCas::clone(cas)),
         }
     }
 
@@ -158,7 +158,7 @@ fn services_config(config: &Config) -> berth_api::Config {
         execution_timeout_max: Duration::from_secs(scheduler.execution_timeout_max_s),
         queue_timeout: (scheduler.queue_timeout_s > 0).then(|| Duration::from_secs(scheduler.queue_timeout_s)),
         cache: CacheLimits {
-            batch_bytes_max: berth_cas::BATCH_BYTES_MAX as u64,
+            batch_bytes_max: berth_cas::BATCH_BYTES_MAX,
             update_enabled: config.raw.cas.clients_may_update_actions,
         },
         ..berth_api::Config::default()
@@ -179,7 +179,7 @@ fn open_blobs(config: &Config) -> anyhow::Result<Blobs> {
     if !raw.address.is_empty() {
         let cas = ExternalCas::connect(&raw.address, min_age)
             .with_context(|| format!("cas.address = {:?}: expected HOST:PORT", raw.address))?;
-        return Ok(Blobs::External(cas));
+        return Ok(Blobs::External(Box::new(cas)));
     }
     let options = StorageOptions {
         max_bytes: (raw.max_bytes > 0).then_some(raw.max_bytes),

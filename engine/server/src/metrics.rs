@@ -5,7 +5,11 @@ use std::sync::Arc;
 use berth_core::Counts;
 use berth_plugin_host::{FaultKind, Function, PluginPolicy};
 use berth_runtime::{Counters, Engine};
-use prometheus_client::{encoding::text::encode, metrics::{family::Family, gauge::Gauge, counter::Counter}, registry::Registry};
+use prometheus_client::{
+    encoding::text::encode,
+    metrics::{counter::Counter, family::Family, gauge::Gauge},
+    registry::Registry,
+};
 
 type Labels = Vec<(&'static str, String)>;
 
@@ -50,8 +54,11 @@ impl Metrics {
     }
 
     fn plugin_metrics(plugins: &PluginPolicy, registry: &mut Registry) {
-        let (questions, memo, calls) =
-            (Family::<Labels, Counter>::default(), Family::<Labels, Counter>::default(), Family::<Labels, Counter>::default());
+        let (questions, memo, calls) = (
+            Family::<Labels, Counter>::default(),
+            Family::<Labels, Counter>::default(),
+            Family::<Labels, Counter>::default(),
+        );
         let (faults, instances) = (Family::<Labels, Counter>::default(), Family::<Labels, Gauge>::default());
         for plugin in plugins.stats() {
             let named = |more: &[(&'static str, &str)]| -> Labels {

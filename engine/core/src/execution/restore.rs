@@ -1,5 +1,7 @@
 //! After-images out, recovery in. `restore(rows)` equals applying every committed fact: a test holds them equal.
 
+use std::{convert::Infallible, iter};
+
 use super::{
     Book, Settings,
     job::{Job, JobState, Lease, Told, duration, millis},
@@ -15,6 +17,18 @@ impl Book {
     /// A book from the rows of incomplete work. Sessions get a full fresh timeout, and leases as much time as a
     /// session, before anything is held against them.
     pub fn restore(settings: Settings, now: Timestamp, rows: Rows) -> Self {
+        let Ok(book) = Self::restore_from::<Infallible>(settings, now, rows, iter::empty());
+        book
+    }
+
+    /// The same where most job rows are still being read: a reader elsewhere gets the next ready while one takes its
+    /// place here. Stops at the first that cannot be read.
+    pub fn restore_from<E>(
+        settings: Settings,
+        now: Timestamp,
+        rows: Rows,
+        more_jobs: impl Iterator<Item = Result<JobRow, E>>,
+    ) -> Result<Self, E> {
         let mut book = Self::new(settings);
         book.drains = rows.drains.into_iter().map(|row| (row.instance, row.bot_id)).collect();
         if broken(Mutant::RestoreForgetsDrains) {
@@ -24,12 +38,13 @@ impl Book {
             book.restore_session(now, row);
         }
         let mut leases: rustc_hash::FxHashMap<_, _> = rows.leases.into_iter().map(|row| (row.lease.job, row)).collect();
-        for row in rows.jobs {
+        for row in rows.jobs.into_iter().map(Ok).chain(more_jobs) {
+            let row = row?;
             let lease = leases.remove(&row.job);
             book.restore_job(now, row, lease);
         }
         assert!(leases.is_empty(), "every lease row belongs to a job row");
-        book
+        Ok(book)
     }
 
     /// Everything that a restart would need, in the order of ids.

@@ -2,9 +2,7 @@
 
 use std::process::ExitCode;
 
-use berth_proto::admin::{
-    CancelJobRequest, GetJobRequest, Job, ListJobsRequest, jobs_client::JobsClient,
-};
+use berth_proto::admin::{CancelJobRequest, GetJobRequest, Job, ListJobsRequest, jobs_client::JobsClient};
 use serde_json::{Value, json};
 
 use super::{ago, answer, ask, pairs, rfc3339, table};

@@ -16,7 +16,11 @@ fn ask<R>(server: &str, question: impl AsyncFnOnce(Channel) -> anyhow::Result<R>
             .connect_timeout(std::time::Duration::from_secs(5))
             .connect()
             .await
-            .with_context(|| format!("no server answers on {server}: start one with `berth serve`, or name it with --server HOST:PORT"))?;
+            .with_context(|| {
+                format!(
+                    "no server answers on {server}: start one with `berth serve`, or name it with --server HOST:PORT"
+                )
+            })?;
         question(channel).await
     })
 }

@@ -36,10 +36,11 @@ pub(super) fn run(folder: &Path, jobs: u64, group: u64) -> anyhow::Result<Bare> 
     let fence = store.acquire(PARTITION)?;
     let mut fleet = Fleet::new(store.next_sequence(PARTITION)?, group);
     store.commit(&[Commit { fence, batch: fleet.open() }]).pop().context("one commit, one answer")??;
-    // The queue of the first two steps is not full yet.
+    // The queue of the first steps is not full yet.
     let groups = jobs.div_ceil(group).max(1);
-    let mut commits: Vec<Commit> = (0..groups + 2).map(|_| Commit { fence, batch: fleet.step() }).collect();
-    let measured = commits.split_off(2);
+    let mut commits: Vec<Commit> = (0..groups + 4).map(|_| Commit { fence, batch: fleet.step() }).collect();
+    anyhow::ensure!(fleet.busy(), "every bot has a job");
+    let measured = commits.split_off(4);
     for commit in commits {
         store.commit(&[commit]).pop().context("one commit, one answer")??;
     }
@@ -87,6 +88,10 @@ impl Fleet {
     fn open(&mut self) -> Batch {
         let opens: Vec<_> = (0..2 * self.group).map(|bot| input(self.hello(bot), Attachment::default())).collect();
         self.partition.step(Timestamp(self.now), opens).batch
+    }
+
+    fn busy(&self) -> bool {
+        self.partition.book().sessions().iter().all(|session| session.leases.len() == 1)
     }
 
     /// A group of jobs is submitted, one is begun, one is completed.
@@ -154,7 +159,7 @@ impl Fleet {
             hold_when_full: false,
             status: BotStatus::Ok,
             poll: PollId(self.poll),
-            hold_until: None,
+            hold_until: Some(Timestamp(1 << 50)),
         }))
     }
 }
@@ -173,7 +178,7 @@ fn update(session: SessionId, lease: LeaseId, begun: bool, poll: PollId, result:
         worker: None,
         leases: vec![LeaseReport { lease, state }],
         poll,
-        hold_until: None,
+        hold_until: Some(Timestamp(1 << 50)),
     }));
     input(event, Attachment { results, ..Attachment::default() })
 }

@@ -21,16 +21,6 @@ impl Cpu {
     pub(super) fn elapsed(self) -> Duration {
         Self::now().0.saturating_sub(self.0)
     }
-
-    /// What one pair of readings adds to what it measures.
-    pub(super) fn cost_of_reading() -> Duration {
-        const READINGS: u32 = 100_000;
-        let start = Instant::now();
-        for _ in 0..READINGS {
-            std::hint::black_box(Self::now());
-        }
-        start.elapsed() / READINGS
-    }
 }
 
 /// CPU time of this process.

@@ -38,8 +38,7 @@ impl Config {
             let lines: Vec<String> = problems.iter().map(ToString::to_string).collect();
             bail!("the configuration cannot be used:\n  {}", lines.join("\n  "));
         }
-        let mut instances =
-            if args.instance.is_empty() { raw.server.instances.clone() } else { args.instance.clone() };
+        let mut instances = if args.instance.is_empty() { raw.server.instances.clone() } else { args.instance.clone() };
         instances.sort();
         instances.dedup();
         if let Some(bad) = instances.iter().find(|name| !raw::is_instance_name(name)) {

@@ -10,8 +10,7 @@ use anyhow::Context;
 use serde::{Deserialize, Serialize};
 
 /// What an instance name may be.
-pub(crate) const INSTANCE_EXPECTED: &str =
-    "an instance name has 1 to 200 of the characters a-z A-Z 0-9 _ . - / and no segment that is a keyword of resource names (blobs, uploads, actions, operations, compressed-blobs)";
+pub(crate) const INSTANCE_EXPECTED: &str = "an instance name has 1 to 200 of the characters a-z A-Z 0-9 _ . - / and no segment that is a keyword of resource names (blobs, uploads, actions, operations, compressed-blobs)";
 
 #[derive(Clone, Debug, Default, Deserialize, Serialize)]
 #[serde(default, deny_unknown_fields)]
@@ -100,7 +99,7 @@ pub(crate) enum PolicyKind {
 }
 
 /// Bots inside the server.
-#[derive(Clone, Debug, Deserialize, Serialize)]
+#[derive(Clone, Debug, Default, Deserialize, Serialize)]
 #[serde(default, deny_unknown_fields)]
 pub(crate) struct Bots {
     pub(crate) count: usize,
@@ -141,18 +140,7 @@ impl Default for Cas {
 
 impl Default for Policy {
     fn default() -> Self {
-        Self {
-            kind: PolicyKind::Bundled,
-            properties_deadline_ms: 50,
-            place_deadline_ms: 5,
-            memory_bytes_max: 64 << 20,
-        }
-    }
-}
-
-impl Default for Bots {
-    fn default() -> Self {
-        Self { count: 0, slots: 0 }
+        Self { kind: PolicyKind::Bundled, properties_deadline_ms: 50, place_deadline_ms: 5, memory_bytes_max: 64 << 20 }
     }
 }
 
