@@ -173,7 +173,8 @@ impl Fleet {
             random ^= random << 13;
             random ^= random >> 7;
             random ^= random << 17;
-            let bots = (0..block).map(|bot| (random % self.setting.bots + bot * STRIDE) % self.setting.bots);
+            let all = self.setting.bots;
+            let bots = (0..block).map(|bot| (random % all + bot * STRIDE) % all);
             let updates: Vec<_> = bots.map(|bot| self.update_of(bot)).collect();
             let start = Cpu::now();
             for update in updates {
