@@ -91,7 +91,8 @@ impl Fleet {
     }
 
     fn busy(&self) -> bool {
-        self.partition.book().sessions().iter().all(|session| session.leases.len() == 1)
+        let sessions = self.partition.book().sessions();
+        sessions.len() as u64 == 2 * self.group && sessions.iter().all(|session| session.leases.len() == 1)
     }
 
     /// A group of jobs is submitted, one is begun, one is completed.
@@ -152,7 +153,8 @@ impl Fleet {
         Event::OpenSession(Box::new(OpenSession {
             session: SessionId(u128::from(bot) << 64 | 1),
             instance: self.instance.clone(),
-            bot_id: "bench".into(),
+            // A second session of a bot ends its first.
+            bot_id: bot_id(SessionId(u128::from(bot) << 64 | 1)),
             identity: "".into(),
             capabilities: vec![[Property::new("OSFamily", "linux")].into_iter().collect()],
             slots: 1,
@@ -172,7 +174,7 @@ fn update(session: SessionId, lease: LeaseId, begun: bool, poll: PollId, result:
     };
     let event = Event::UpdateSession(Box::new(UpdateSession {
         session,
-        bot_id: "bench".into(),
+        bot_id: bot_id(session),
         identity: "".into(),
         status: BotStatus::Ok,
         worker: None,
@@ -181,6 +183,10 @@ fn update(session: SessionId, lease: LeaseId, begun: bool, poll: PollId, result:
         hold_until: Some(Timestamp(1 << 50)),
     }));
     input(event, Attachment { results, ..Attachment::default() })
+}
+
+fn bot_id(session: SessionId) -> std::sync::Arc<str> {
+    session.to_string().into()
 }
 
 fn input(event: Event, attachment: Attachment) -> Input<()> {
