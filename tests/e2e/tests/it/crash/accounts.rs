@@ -12,9 +12,6 @@ use tonic::{Code, Status};
 
 use super::clients::Kind;
 
-/// More lines help nobody.
-const LINES_MAX: usize = 40;
-
 /// The books of a storm.
 pub(super) struct Accounts {
     books: Mutex<Books>,
@@ -207,11 +204,6 @@ impl Accounts {
         let mut wrong = std::mem::take(&mut books.wrong);
         books.check_ends(&mut wrong);
         books.check_work(&mut wrong);
-        let more = wrong.len().saturating_sub(LINES_MAX);
-        // Losses first: that some are there is asked for by a test.
-        wrong.sort_by_key(|line| !line.contains("is lost"));
-        wrong.truncate(LINES_MAX);
-        wrong.extend((more > 0).then(|| format!("and {more} more")));
         wrong
     }
 

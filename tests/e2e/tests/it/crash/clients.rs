@@ -76,8 +76,9 @@ fn draw(accounts: &Accounts, random: &mut StdRng) -> (Kind, Job) {
         Kind::Single | Kind::Uncached | Kind::Cancelled => number.to_string(),
     };
     let priority = random.random_range(-2..3);
-    // Small blobs are stored as rows, large ones as files: both have to last.
-    let input = if random.random_bool(0.1) { vec![random.random(); 100_000].into() } else { Default::default() };
+    // Small blobs are stored as rows, large ones as files: both have to last. What is shared is the same for all.
+    let large = kind != Kind::Shared && random.random_bool(0.15);
+    let input = if large { vec![random.random(); 100_000].into() } else { Default::default() };
     (kind, Job { priority, do_not_cache: !kind.is_cacheable(), input, ..Job::new(salt) })
 }
 
