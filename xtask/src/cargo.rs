@@ -7,9 +7,11 @@ use std::process::Command;
 
 use anyhow::{Context, Result, bail};
 
-/// The root of the repository.
-pub(crate) fn root() -> &'static Path {
-    Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("xtask is a folder of the repository")
+/// The root of the repository. Cargo says at run time where we are: clones may share a target folder, so that a path
+/// that was compiled in can be that of another clone.
+pub(crate) fn root() -> PathBuf {
+    let here = std::env::var_os("CARGO_MANIFEST_DIR").expect("this program is run by cargo");
+    PathBuf::from(here).parent().expect("xtask is a folder of the repository").to_owned()
 }
 
 /// A cargo that starts at the root. `cargo run` has told us about ourselves in variables that build scripts watch:

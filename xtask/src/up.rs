@@ -3,7 +3,7 @@
 //! This process becomes the server, so that Ctrl-C and the exit code are the server's own. A second process waits
 //! until the server takes connections, says how to use it, and ends.
 
-use std::io::ErrorKind;
+use std::io::{ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -31,6 +31,9 @@ pub(crate) struct Options {
     /// Where build clients and bots connect
     #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:8980")]
     grpc: SocketAddr,
+    /// Where metrics and health are served
+    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:8981")]
+    http: SocketAddr,
     /// Set for the second process: the server to wait for
     #[arg(long, hide = true)]
     announce: Option<u32>,
@@ -41,19 +44,21 @@ pub(crate) struct Options {
 
 pub(crate) fn up(options: Options) -> Result<()> {
     if let Some(server) = options.announce {
-        announce(server, options.grpc);
+        announce(server, &options);
         return Ok(());
     }
     let berth = build_berth()?;
-    if let Err(error) = TcpListener::bind(options.grpc)
-        && error.kind() == ErrorKind::AddrInUse
-    {
-        bail!("{} is taken: is another server running? `--grpc ADDR` chooses another address", options.grpc);
+    for (flag, address) in [("--grpc", options.grpc), ("--http", options.http)] {
+        let taken = TcpListener::bind(address).is_err_and(|error| error.kind() == ErrorKind::AddrInUse);
+        if taken {
+            bail!("{address} is taken: is another server running? `{flag} ADDR` chooses another address");
+        }
     }
-    start_announcer(options.grpc)?;
+    start_announcer(&options)?;
     let mut serve = Command::new(berth);
     serve.args(["serve", "--instance", INSTANCE]);
-    serve.args(["--bots", &options.bots.to_string(), "--grpc", &options.grpc.to_string()]);
+    serve.args(["--bots", &options.bots.to_string()]);
+    serve.args(["--grpc", &options.grpc.to_string(), "--http", &options.http.to_string()]);
     if let Some(data) = options.data {
         serve.arg("--data").arg(data);
     }
@@ -62,22 +67,34 @@ pub(crate) fn up(options: Options) -> Result<()> {
 }
 
 /// Starts the second process by way of a shell that ends at once, so that the server has no child to collect.
-fn start_announcer(grpc: SocketAddr) -> Result<()> {
+fn start_announcer(options: &Options) -> Result<()> {
     let me = std::env::current_exe().context("cannot find this program")?;
     let mut shell = Command::new("sh");
-    shell.args(["-c", r#""$0" up --grpc "$1" --announce "$2" &"#]).arg(me);
-    cargo::run(shell.arg(grpc.to_string()).arg(std::process::id().to_string()))
+    shell.args(["-c", r#""$0" up --grpc "$1" --http "$2" --announce "$3" &"#]).arg(me);
+    shell.args([options.grpc.to_string(), options.http.to_string(), std::process::id().to_string()]);
+    cargo::run(&mut shell)
 }
 
-fn announce(server: u32, grpc: SocketAddr) {
+fn announce(server: u32, options: &Options) {
     let process = PathBuf::from(format!("/proc/{server}"));
-    while TcpStream::connect_timeout(&grpc, Duration::from_secs(1)).is_err() {
+    while !is_healthy(options.http).unwrap_or(false) {
         if !process.exists() {
             return; // It has said why it could not start.
         }
         sleep(Duration::from_millis(100));
     }
-    println!("\n{}", usage(grpc, cargo::root()));
+    println!("\n{}", usage(options.grpc, &cargo::root()));
+}
+
+/// Asks as a monitor would. That a connection is taken is not enough: the address is taken early, the store is opened
+/// later.
+fn is_healthy(http: SocketAddr) -> std::io::Result<bool> {
+    let mut connection = TcpStream::connect_timeout(&http, Duration::from_secs(1))?;
+    connection.set_read_timeout(Some(Duration::from_secs(5)))?;
+    connection.write_all(b"GET /healthz HTTP/1.1\r\nHost: berth\r\nConnection: close\r\n\r\n")?;
+    let mut answer = String::new();
+    connection.read_to_string(&mut answer)?;
+    Ok(answer.starts_with("HTTP/1.1 200"))
 }
 
 fn usage(grpc: SocketAddr, root: &Path) -> String {
