@@ -78,6 +78,11 @@ impl World {
     pub(super) fn answered(&mut self, bot: usize, answer: &berth_core::Answer) -> Checked {
         self.trace(|| format!("{} hears {answer:?}", self.bots[bot].id));
         let new = self.bots[bot].answered(answer, &mut self.rng)?;
+        // An answer may be on its way for longer than its session lasts. That two bots are at work then is the doing
+        // of the network: the session was over before anybody else was given its leases.
+        if self.ledger.has_ended(answer.session) {
+            return Ok(());
+        }
         for lease in new {
             for other in self.bots.iter().filter(|other| other.id != self.bots[bot].id) {
                 let Some(session) = other.session.filter(|session| !self.ledger.has_ended(*session)) else { continue };
