@@ -8,7 +8,9 @@ use std::path::{Path, PathBuf};
 use std::{env, fs, io};
 
 fn main() -> Result<(), Box<dyn Error>> {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../proto");
+    // Read while running: a script that two clones share through one target folder must not know where it was compiled.
+    let here = env::var_os("CARGO_MANIFEST_DIR").ok_or("cargo names the folder of the package")?;
+    let root = Path::new(&here).join("../../proto");
     // Cargo walks the folder itself: new and removed files count as changes too.
     println!("cargo::rerun-if-changed={}", root.display());
 

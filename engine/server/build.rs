@@ -12,7 +12,9 @@ const BUNDLED: [(&str, &str); 2] =
 const SOURCES: [&str; 6] = ["Cargo.toml", "Cargo.lock", "sdk", "containment", "reapi-order", "../wit"];
 
 fn main() {
-    let plugins = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../plugins");
+    // Read while running: a script that two clones share through one target folder must not know where it was compiled.
+    let here = std::env::var_os("CARGO_MANIFEST_DIR").expect("cargo names the folder of the package");
+    let plugins = Path::new(&here).join("../../plugins");
     for source in SOURCES {
         println!("cargo::rerun-if-changed={}", plugins.join(source).display());
     }

@@ -16,7 +16,8 @@ pub(crate) fn component(package: &'static str) -> Arc<[u8]> {
 
 fn build(package: &str) -> Vec<u8> {
     let toolchain = Toolchain::find().expect("a compiler for guests is there: run `cargo xtask setup` once");
-    let plugins = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../plugins");
+    let here = std::env::var_os("CARGO_MANIFEST_DIR").expect("cargo names the folder of the package");
+    let plugins = Path::new(&here).join("../../plugins");
     let scratch = PathBuf::from(env!("CARGO_TARGET_TMPDIR"));
     // Beside our own target folder, and shared with the server's build script.
     let target = scratch.parent().expect("the folder is inside the target folder").join("guests");
