@@ -99,6 +99,13 @@ fn policy(error: PolicyError, message: String) -> Status {
         }
         PolicyError::MalformedProperty { .. } => bad_request(message.clone(), "platform.properties", message),
         PolicyError::Denied { .. } => Status::permission_denied(message),
+        PolicyError::FailedPrecondition { .. } => Status::failed_precondition(message),
+        PolicyError::Exhausted { retry_after: None, .. } => Status::resource_exhausted(message),
+        PolicyError::Exhausted { retry_after: Some(after), .. } => {
+            // Whole seconds, so that nobody comes too early.
+            let seconds = i64::try_from(after.as_secs()).unwrap_or(i64::MAX).saturating_add(1);
+            retry(Code::ResourceExhausted, &message, seconds)
+        }
         PolicyError::Fault { plugin } => {
             let metadata = HashMap::from([("plugin".to_owned(), plugin)]);
             let info = rpc::ErrorInfo { reason: "POLICY_FAULT".into(), domain: DOMAIN.into(), metadata };

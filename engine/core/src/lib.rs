@@ -15,6 +15,7 @@ mod property;
 mod queue;
 mod row;
 mod time;
+mod verdict;
 
 pub use digest::{Digest, DigestError};
 pub use event::{
@@ -27,3 +28,4 @@ pub use id::{IdError, InstanceName, JobId, LaneKey, LeaseId, OperationId, PollId
 pub use property::{Property, PropertySet};
 pub use row::{DrainRow, JobRow, JobRowState, LeaseRow, OperationRow, Rows, SessionRow};
 pub use time::Timestamp;
+pub use verdict::{Affinity, AttemptAction, AttemptReason, Limit, Verdict};

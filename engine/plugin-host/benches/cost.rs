@@ -78,5 +78,6 @@ fn job(target: &str) -> PlaceQuestion<'_> {
         tool: "bazel",
         mnemonic: "CppCompile",
         target,
+        ..PlaceQuestion::default()
     }
 }

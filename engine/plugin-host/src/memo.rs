@@ -102,6 +102,8 @@ fn weight(key: &[u8], answer: &Answer) -> usize {
             PolicyError::UnknownProperty { name, known: rest }
             | PolicyError::MalformedProperty { name, expected: rest } => name.len() + rest.len(),
             PolicyError::DuplicateProperty { name: text }
+            | PolicyError::FailedPrecondition { reason: text }
+            | PolicyError::Exhausted { reason: text, .. }
             | PolicyError::Denied { reason: text }
             | PolicyError::Fault { plugin: text } => text.len(),
         },
@@ -141,7 +143,7 @@ mod tests {
     use super::*;
 
     fn answer(label: &str) -> Answer {
-        Ok(Arc::new(ExecutionProperties { label: label.into(), requirements: Default::default() }))
+        Ok(Arc::new(ExecutionProperties { label: label.into(), requirements: Default::default(), preferred: None }))
     }
 
     #[test]

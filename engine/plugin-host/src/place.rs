@@ -142,6 +142,7 @@ fn checked(places: Places, asked: &[&str], jobs: usize) -> Result<Vec<Placement>
             lane: lanes.key(places.lane.as_ref().map_or(0, |column| column[job]))?,
             weight: places.weight.as_ref().map_or(1, |column| column[job]),
             rank: places.rank.as_ref().map_or(0, |column| column[job]),
+            ..Placement::default()
         })
     };
     (0..jobs).map(place).collect()
@@ -193,6 +194,7 @@ mod tests {
             tool: "bazel",
             mnemonic: "CppCompile",
             target,
+            ..PlaceQuestion::default()
         }
     }
 

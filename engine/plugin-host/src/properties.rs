@@ -111,7 +111,8 @@ fn for_guest<'a>(properties: &[&'a (String, String)]) -> Vec<PropertyParam<'a>> 
 }
 
 fn checked_execution(answer: ExecutionAnswer) -> Result<ExecutionProperties, Fault> {
-    Ok(ExecutionProperties { label: checked_label(answer.label)?, requirements: checked_set(answer.requirements)? })
+    let (label, requirements) = (checked_label(answer.label)?, checked_set(answer.requirements)?);
+    Ok(ExecutionProperties { label, requirements, preferred: None })
 }
 
 fn checked_worker(answer: WorkerAnswer) -> Result<WorkerProperties, Fault> {
@@ -125,6 +126,7 @@ fn checked_worker(answer: WorkerAnswer) -> Result<WorkerProperties, Fault> {
     Ok(WorkerProperties {
         labels: answer.labels.into_iter().map(checked_label).collect::<Result<_, _>>()?,
         capabilities: answer.capabilities.into_iter().map(checked_set).collect::<Result<_, _>>()?,
+        score: 0,
     })
 }
 

@@ -30,21 +30,22 @@ impl Policy for BuiltinPolicy {
     fn execution_properties(&self, question: &ExecutionQuestion<'_>) -> Result<Arc<ExecutionProperties>, PolicyError> {
         let sorted = checked(question.platform)?;
         let label = labels(&sorted).swap_remove(0);
-        Ok(Arc::new(ExecutionProperties { label, requirements: sorted.into_iter().map(property).collect() }))
+        let requirements = sorted.into_iter().map(property).collect();
+        Ok(Arc::new(ExecutionProperties { label, requirements, preferred: None }))
     }
 
     fn worker_properties(&self, question: &WorkerQuestion<'_>) -> Result<WorkerProperties, PolicyError> {
         let sorted = checked(question.properties)?;
         let labels = labels(&sorted);
-        Ok(WorkerProperties { labels, capabilities: vec![sorted.into_iter().map(property).collect()] })
+        Ok(WorkerProperties { labels, capabilities: vec![sorted.into_iter().map(property).collect()], score: 0 })
     }
 
     fn place(&self, questions: &[PlaceQuestion<'_>]) -> Vec<Placement> {
         let lane = LaneKey::default();
         let place = |question: &PlaceQuestion<'_>| Placement {
             lane: lane.clone(),
-            weight: 1,
             rank: i64::from(question.priority),
+            ..Placement::default()
         };
         questions.iter().map(place).collect()
     }

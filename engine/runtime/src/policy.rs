@@ -4,9 +4,16 @@
 //! safety net and as the yardstick for the cost of Wasm. Calls are synchronous, take microseconds, and may
 //! run on any thread; the host bounds each by a deadline.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
-use berth_core::{LaneKey, PropertySet};
+use berth_core::{Affinity, LaneKey, Limit, PropertySet, Verdict};
+
+pub mod hooks;
+
+use hooks::{
+    AttemptQuestion, CreateAmendments, CreateQuestion, MatchQuestion, PruneQuestion, QueueAmendments, QueueQuestion,
+    UnmatchedQuestion, UnmatchedVerdict,
+};
 
 /// What an action asks for, as its client sent it: not sorted, duplicates possible.
 pub struct ExecutionQuestion<'a> {
@@ -23,6 +30,8 @@ pub struct ExecutionProperties {
     pub label: Arc<str>,
     /// What a bot must offer.
     pub requirements: PropertySet,
+    /// What it should offer if one that does is asking for work: a superset of `requirements`.
+    pub preferred: Option<PropertySet>,
 }
 
 /// What a bot says of itself.
@@ -42,13 +51,17 @@ pub struct WorkerProperties {
     pub labels: Vec<Arc<str>>,
     /// A job fits if one of these sets satisfies it.
     pub capabilities: Vec<PropertySet>,
+    /// Of several bots that wait and fit equally, the one with the largest goes first.
+    pub score: u32,
 }
 
 /// One job that wants a place in the queue.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Debug, Default)]
 pub struct PlaceQuestion<'a> {
     /// Instance name of the request.
     pub instance: &'a str,
+    /// Who the client is, as far as the server knows; empty: nobody said.
+    pub tenant: &'a str,
     /// `ExecutionPolicy.priority`: smaller runs sooner.
     pub priority: i32,
     /// Label from [`ExecutionProperties`].
@@ -63,6 +76,10 @@ pub struct PlaceQuestion<'a> {
     pub mnemonic: &'a str,
     /// `RequestMetadata.target_id`; empty if none.
     pub target: &'a str,
+    /// `SchedulingMetadata.locality_hint`; empty if none.
+    pub locality_hint: &'a str,
+    /// How long it has been queued: zero when it is new.
+    pub waited: Duration,
 }
 
 /// A job's place: fair between lanes by weight, within a lane by rank, then by age.
@@ -74,6 +91,29 @@ pub struct Placement {
     pub weight: u32,
     /// Smaller goes first within the lane.
     pub rank: i64,
+    /// Counters that it belongs to, with their bounds; at most 8.
+    pub limits: Vec<Arc<Limit>>,
+    /// Bots that it would like; at most 4.
+    pub affinities: Vec<Arc<Affinity>>,
+    /// Under which key what is learnt of it is kept.
+    pub history: Option<Arc<str>>,
+    /// When its place is asked for again.
+    pub again: Option<Duration>,
+}
+
+/// The default lane, of weight 1, by age.
+impl Default for Placement {
+    fn default() -> Self {
+        Self {
+            lane: LaneKey::default(),
+            weight: 1,
+            rank: 0,
+            limits: Vec::new(),
+            affinities: Vec::new(),
+            history: None,
+            again: None,
+        }
+    }
 }
 
 /// A policy says no. The client did something that the policy does not allow, or nobody could say.
@@ -107,6 +147,20 @@ pub enum PolicyError {
         /// For the client to read.
         reason: String,
     },
+    /// No bot could do this, or not as things are: FAILED_PRECONDITION.
+    #[error("{reason}")]
+    FailedPrecondition {
+        /// For the client to read.
+        reason: String,
+    },
+    /// Too much at a time: RESOURCE_EXHAUSTED.
+    #[error("{reason}")]
+    Exhausted {
+        /// For the client to read.
+        reason: String,
+        /// When it is worth to try again, if anybody knows.
+        retry_after: Option<Duration>,
+    },
     /// The plugin failed, and the operator has it refuse in that case: UNAVAILABLE, with the plugin named in
     /// the details.
     #[error("policy {plugin} could not answer; try again")]
@@ -127,4 +181,68 @@ pub trait Policy: Send + Sync + 'static {
     /// Where do these jobs stand in the queue? One answer a job, in order. Never refuses: a fault falls back
     /// to the built-in rule.
     fn place(&self, questions: &[PlaceQuestion<'_>]) -> Vec<Placement>;
+
+    /// Which of the optional questions anybody of an instance answers: what nobody answers is not asked.
+    fn asks(&self, _instance: &str) -> Asks {
+        Asks::default()
+    }
+
+    /// May this come in? Asked only where [`Asks::create`] is set.
+    fn before_create_job(&self, _question: &CreateQuestion<'_>) -> Result<CreateAmendments, PolicyError> {
+        Ok(CreateAmendments::default())
+    }
+
+    /// May it be queued? Asked only where [`Asks::queue`] is set.
+    fn before_queue_job(&self, _question: &QueueQuestion<'_>) -> Result<QueueAmendments, PolicyError> {
+        Ok(QueueAmendments::default())
+    }
+
+    /// What now? `None`: the built-in rule decides, because nobody answers or the answer was a fault.
+    fn after_attempt(&self, _question: &AttemptQuestion<'_>) -> Option<Verdict> {
+        None
+    }
+
+    /// What becomes of jobs that nobody can serve? `None`: they wait, and it is asked again after a minute.
+    fn unmatched(&self, _question: &UnmatchedQuestion<'_>) -> Option<UnmatchedVerdict> {
+        None
+    }
+
+    /// How well do pairs of classes fit: 0 not at all, the larger the better; one entry a pair. `None`: containment
+    /// decides, because nobody answers. A fault is `Some` of zeros that must not be remembered: see [`Fit`].
+    fn matches(&self, _question: &MatchQuestion<'_>) -> Option<Fit> {
+        None
+    }
+
+    /// How much longer each of these jobs is kept; zero: not at all. One entry a job.
+    fn before_prune(&self, questions: &[PruneQuestion<'_>]) -> Vec<Duration> {
+        vec![Duration::ZERO; questions.len()]
+    }
+}
+
+/// Optional questions that somebody answers.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Asks {
+    /// `before-create-job`.
+    pub create: bool,
+    /// `before-queue-job`.
+    pub queue: bool,
+    /// `after-attempt`.
+    pub attempt: bool,
+    /// `unmatched.nobody`.
+    pub unmatched: bool,
+    /// `matching.matches`.
+    pub matching: bool,
+    /// `choosing.choose`.
+    pub choosing: bool,
+    /// `before-prune`.
+    pub prune: bool,
+}
+
+/// The answer about pairs of classes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Fit {
+    /// One score a pair; 0: does not fit.
+    pub scores: Vec<u32>,
+    /// Whether the scores may be remembered: not after a fault.
+    pub lasting: bool,
 }

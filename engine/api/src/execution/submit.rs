@@ -50,6 +50,7 @@ impl Execution {
             tool: metadata.tool_details.as_ref().map_or("", |tool| &tool.tool_name),
             mnemonic: &metadata.action_mnemonic,
             target: &metadata.target_id,
+            ..PlaceQuestion::default()
         };
         let place = self.policy.place(&[question]).pop().expect("a policy answers every question");
         Ok(berth_core::Submit {

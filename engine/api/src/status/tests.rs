@@ -1,6 +1,6 @@
 //! The table, as text. A change here is a change of API.
 
-use std::fmt::Write;
+use std::{fmt::Write, time::Duration};
 
 use berth_core::{OperationId, SessionId};
 use berth_runtime::store::StoreError;
@@ -43,6 +43,8 @@ fn all() -> Vec<Error> {
         PolicyError::DuplicateProperty { name: name.clone() }.into(),
         PolicyError::MalformedProperty { name, expected: "a name".into() }.into(),
         PolicyError::Denied { reason: "not today".into() }.into(),
+        PolicyError::FailedPrecondition { reason: "no bot has a GPU".into() }.into(),
+        PolicyError::Exhausted { reason: "9 of 9 run".into(), retry_after: Some(Duration::from_millis(2500)) }.into(),
         PolicyError::Fault { plugin: "reapi-order@12ab".into() }.into(),
     ]
 }
@@ -89,6 +91,8 @@ fn every_error_has_its_status() {
         DuplicateProperty | FailedPrecondition | platform property "GPU" may be given only once | google.rpc.PreconditionFailure
         MalformedProperty | InvalidArgument | platform property "GPU" is malformed: a name | google.rpc.BadRequest
         Denied | PermissionDenied | refused by policy: not today | 
+        FailedPrecondition | FailedPrecondition | no bot has a GPU | 
+        Exhausted | ResourceExhausted | 9 of 9 run | google.rpc.RetryInfo
         Fault | Unavailable | the policy could not answer; try again | google.rpc.ErrorInfo, google.rpc.RetryInfo
     "#]].assert_eq(&table);
 }

@@ -65,6 +65,7 @@ fn reapi_order_places_like_the_built_in_rule_and_is_really_asked_for_every_job()
             tool: numbers.pick(&texts),
             mnemonic: numbers.pick(&texts),
             target: numbers.pick(&texts),
+            ..PlaceQuestion::default()
         };
         let questions: Vec<_> = (0..jobs).map(|_| question(&mut numbers)).collect();
         assert_eq!(policy.place(&questions), BuiltinPolicy.place(&questions), "round {round}");

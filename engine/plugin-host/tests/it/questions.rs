@@ -24,6 +24,7 @@ pub(crate) fn job(mnemonic: &str) -> PlaceQuestion<'_> {
         tool: "bazel",
         mnemonic,
         target: "//:target",
+        ..PlaceQuestion::default()
     }
 }
 
