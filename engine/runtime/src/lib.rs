@@ -16,6 +16,7 @@ mod engine;
 mod history;
 pub mod memory;
 pub mod partition;
+pub mod plugins;
 pub mod policy;
 pub mod recover;
 mod session;

@@ -1,0 +1,217 @@
+//! The event feed as plugins hear it: native shapes of `hooks.events` in `wit/`, and who listens.
+//!
+//! Not for reading the feed: `feed` turns its records into these, and drives the listeners.
+
+use std::sync::Arc;
+
+use berth_core::{Digest, InstanceName, JobId, LaneKey, LeaseId, OperationId, SessionId, Timestamp};
+
+use super::kv::KvTransaction;
+
+/// The most events of one call.
+pub const EVENTS_MAX: usize = 256;
+
+/// One change of the engine's durable state.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FeedEvent {
+    /// Rises by one with each event of the partition.
+    pub sequence: u64,
+    /// When it happened.
+    pub at: Timestamp,
+    /// What happened.
+    pub change: Change,
+}
+
+/// What happened, with the record that it left. Texts are empty where the job's rows are gone already.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Change {
+    /// A job came in.
+    JobCreated(Box<JobCreated>),
+    /// A job got another place.
+    JobPlaced(Box<JobPlaced>),
+    /// A client got a handle on a job.
+    OperationCreated(Operation),
+    /// A handle was given up.
+    OperationCancelled(Operation),
+    /// A finished handle was forgotten.
+    OperationDeleted(Operation),
+    /// A bot was given a job.
+    LeaseOffered(Lease),
+    /// The bot was heard to work on it.
+    LeaseStarted(Lease),
+    /// The offer did not reach the bot.
+    LeaseWithdrawn(Lease),
+    /// The attempt failed, and the job waits again.
+    AttemptFailed(AttemptFailed),
+    /// A job is over.
+    JobCompleted(Box<JobCompleted>),
+    /// A finished job was forgotten.
+    JobDeleted(JobId),
+    /// A bot's session began.
+    SessionOpened(Box<Session>),
+    /// A bot's health or abilities changed.
+    SessionChanged(Box<Session>),
+    /// A bot's session is over.
+    SessionClosed(SessionClosed),
+    /// A bot gets no more work.
+    BotDrained(Bot),
+    /// It gets work again.
+    BotResumed(Bot),
+    /// It gets no work for a while, because it was to blame.
+    BotQuarantined(Bot),
+    /// Another version of a plugin is active.
+    PolicyChanged(PolicyChanged),
+    /// Events from here up to the next are gone.
+    Gap,
+    /// Something that the contract has no word for: its name.
+    Other(Arc<str>),
+}
+
+/// A new job.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct JobCreated {
+    /// Its id.
+    pub job: JobId,
+    /// Instance name of the request.
+    pub instance: InstanceName,
+    /// Who the client is, as far as the server knows.
+    pub tenant: Arc<str>,
+    /// The invocation of the build tool.
+    pub invocation: Arc<str>,
+    /// Digest of the Action.
+    pub action: Digest,
+    /// The policy's word for this kind of job.
+    pub label: Arc<str>,
+    /// Where it stands.
+    pub lane: LaneKey,
+    /// Weight of the lane.
+    pub weight: u32,
+    /// Order within the lane.
+    pub rank: i64,
+}
+
+/// A job's new place.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct JobPlaced {
+    /// Which job.
+    pub job: JobId,
+    /// Where it stands.
+    pub lane: LaneKey,
+    /// Weight of the lane.
+    pub weight: u32,
+    /// Order within the lane.
+    pub rank: i64,
+}
+
+/// A client's handle.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Operation {
+    /// The handle.
+    pub operation: OperationId,
+    /// Its job.
+    pub job: JobId,
+}
+
+/// A job in a bot's hands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Lease {
+    /// Job and number of the offer.
+    pub lease: LeaseId,
+    /// The bot's session, where the change says.
+    pub session: Option<SessionId>,
+}
+
+/// An attempt that failed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct AttemptFailed {
+    /// Job and number of the offer.
+    pub lease: LeaseId,
+    /// `google.rpc.Code`.
+    pub code: i32,
+}
+
+/// The end of a job.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct JobCompleted {
+    /// Which job.
+    pub job: JobId,
+    /// Instance name of the request.
+    pub instance: InstanceName,
+    /// Who the client is, as far as the server knows.
+    pub tenant: Arc<str>,
+    /// The invocation of the build tool.
+    pub invocation: Arc<str>,
+    /// The policy's word for this kind of job.
+    pub label: Arc<str>,
+    /// `google.rpc.Code` of its end; 0: it has a result.
+    pub code: i32,
+    /// Whether the result came from the action cache.
+    pub cached: bool,
+    /// From accepted to the end, in milliseconds.
+    pub total_ms: u64,
+    /// The last attempt alone.
+    pub ran_ms: u64,
+    /// How many offers were made.
+    pub attempts: u32,
+}
+
+/// A bot's session. A change does not repeat instance and bot: they are looked up, and empty where that fails.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Session {
+    /// Which session.
+    pub session: SessionId,
+    /// Instance that the bot serves.
+    pub instance: InstanceName,
+    /// The bot's own id.
+    pub bot_id: Arc<str>,
+    /// How many leases it works on at a time.
+    pub slots: u32,
+}
+
+/// The end of a session.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SessionClosed {
+    /// Which session.
+    pub session: SessionId,
+    /// `expired`, `replaced`, `terminated` or another word.
+    pub reason: &'static str,
+}
+
+/// A bot, as an operator names it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Bot {
+    /// Its instance.
+    pub instance: InstanceName,
+    /// Its own id.
+    pub bot_id: Arc<str>,
+}
+
+/// Another version of a plugin.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PolicyChanged {
+    /// The plugin's name.
+    pub policy: Arc<str>,
+    /// Digest of the version.
+    pub digest: Arc<str>,
+    /// `activated`, `rolled-back`, `quarantined` or another word.
+    pub what: Arc<str>,
+}
+
+/// Why a call did not handle its events.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ConsumerError {
+    /// It answered with an error.
+    #[error("it refused: {0}")]
+    Refused(String),
+    /// It trapped, took too long, or answered nonsense.
+    #[error("it failed: {0}")]
+    Fault(String),
+}
+
+/// Who hears what happened. What it writes to its table is kept together with the note that these events were
+/// handled, so that its table sees each event exactly once.
+pub trait EventsConsumer: Send + Sync + 'static {
+    /// This happened: in order, at most [`EVENTS_MAX`] in a call, one call at a time, on a thread that may block.
+    /// On an error nothing that was written to `kv` is kept.
+    fn on_events(&self, kv: &mut KvTransaction, events: &[FeedEvent]) -> Result<(), ConsumerError>;
+}
