@@ -12,7 +12,10 @@ use std::{
 
 use tokio::sync::mpsc;
 
-use crate::store::{Batch, Commit, Fence, Store, StoreError};
+use crate::{
+    home::Leaving,
+    store::{Batch, Commit, Fence, Store, StoreError},
+};
 
 /// The most batches that share a sync. More would only make the first of them wait.
 const GROUP_MAX: usize = 64;
@@ -24,7 +27,7 @@ const QUEUE_MAX: usize = 8;
 pub(crate) struct Work {
     pub(crate) fence: Fence,
     pub(crate) batch: Batch,
-    pub(crate) release: Box<dyn FnOnce() + Send>,
+    pub(crate) leaving: Leaving,
 }
 
 /// What to do when the store fails. It must not return to business: memory is ahead of the disk.
@@ -110,12 +113,12 @@ fn run(store: &dyn Store, mut inbox: mpsc::Receiver<Work>, on_failure: &OnFailur
         {
             group.push(more);
         }
-        let (mut commits, mut releases) = (Vec::with_capacity(group.len()), Vec::with_capacity(group.len()));
+        let (mut commits, mut leaving) = (Vec::with_capacity(group.len()), Vec::with_capacity(group.len()));
         for work in group.drain(..) {
             if !work.batch.is_empty() {
                 commits.push(Commit { fence: work.fence, batch: work.batch });
             }
-            releases.push(work.release);
+            leaving.push(work.leaving);
         }
         let results = if commits.is_empty() { Vec::new() } else { commit(store, &commits, counters) };
         // A partition that lost its fence must stop as well: another owner answers for it now.
@@ -123,7 +126,7 @@ fn run(store: &dyn Store, mut inbox: mpsc::Receiver<Work>, on_failure: &OnFailur
             on_failure(&error);
             return;
         }
-        releases.into_iter().for_each(|release| release());
+        leaving.into_iter().for_each(Leaving::go);
     }
 }
 

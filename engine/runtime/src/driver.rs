@@ -1,29 +1,53 @@
 //! The driver loop: owns the partition, takes what has arrived, hands each batch to the committer, and goes on
 //! with the next while that one is syncing.
 
-use std::{collections::HashMap, sync::Arc};
+use std::{
+    collections::HashMap,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
-use berth_core::{Effect, JobId, OperationId, PollId, Rejection, Reply, SessionId, Stage, Timestamp};
+use berth_core::{Effect, Event, JobId, OperationId, PollId, Rejection, Reply, SessionId, Stage, Timestamp};
 use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::{
     clock::Clock,
     committer::{Committer, Work},
     engine::{Observer, Update},
+    history::History,
+    home::{Home, Leave, Leaving, SubmitReply},
     partition::{Attachment, Input, Partition, Release},
     session::{Delivery, PollReply},
-    store::Fence,
+    store::{Batch, Fence},
 };
 
 /// The most inputs that one batch takes: what waits behind a sync stays bounded.
 const BATCH_MAX: usize = 512;
 
-/// Who gets the reply of an event.
+/// How long a batch may grow while the tasks around the driver have more for it. On a busy core this decides how many
+/// jobs share a commit, a sync and a write to each connection; where nothing else is ready to run, a batch goes at once.
+const GATHER_MAX: Duration = Duration::from_millis(5);
+
+/// Rounds of the runtime without anything new after which a batch goes: one in which connections are read, and one in
+/// which what they brought is handled.
+const QUIET_ROUNDS: u32 = 2;
+
+/// Who gets the reply of an event, and where.
 #[derive(Default)]
 pub(crate) struct Token {
-    pub(crate) reply: Option<oneshot::Sender<Result<Reply, Rejection>>>,
-    /// The call that the event came with: a rejection ends it.
-    pub(crate) poll: Option<(SessionId, PollId)>,
+    pub(crate) caller: Caller,
+    pub(crate) home: Option<Home>,
+}
+
+#[derive(Default)]
+pub(crate) enum Caller {
+    #[default]
+    Nobody,
+    Reply(oneshot::Sender<Result<Reply, Rejection>>),
+    /// Wants the updates of its operation as well.
+    Submit(OperationId, oneshot::Sender<SubmitReply>),
+    /// A call of a bot, which an effect will answer: only a rejection ends it here.
+    Poll(SessionId, PollId),
 }
 
 /// What handles send to the driver.
@@ -42,65 +66,95 @@ pub(crate) enum Command {
         input: Input<Token>,
     },
     /// Somebody watches an operation.
-    Watch { operation: OperationId, reply: oneshot::Sender<Option<watch::Receiver<Update>>> },
+    Watch {
+        /// Which one.
+        operation: OperationId,
+        /// Where the answer goes.
+        reply: oneshot::Sender<Option<watch::Receiver<Update>>>,
+        /// Where who watches runs.
+        home: Option<Home>,
+    },
     /// Finish what has arrived, then stop.
     Stop,
 }
 
+/// Somebody to be told of an operation.
+#[derive(Clone)]
+pub(crate) struct Watcher {
+    operation: OperationId,
+    sender: watch::Sender<Update>,
+    home: Option<Home>,
+}
+
 pub(crate) struct Driver {
     pub(crate) partition: Partition,
+    pub(crate) history: History,
     pub(crate) fence: Fence,
     pub(crate) clock: Clock,
     pub(crate) committer: Committer,
     pub(crate) inbox: mpsc::Receiver<Command>,
     /// From guards that are dropped: they cannot wait, so this one is not bounded. Each call sends at most two.
-    pub(crate) endings: mpsc::UnboundedReceiver<berth_core::Event>,
-    pub(crate) endings_sender: mpsc::UnboundedSender<berth_core::Event>,
+    pub(crate) endings: mpsc::UnboundedReceiver<Event>,
+    pub(crate) endings_sender: mpsc::UnboundedSender<Event>,
     pub(crate) observer: Arc<dyn Observer>,
-    pub(crate) polls: HashMap<(SessionId, PollId), PollReply>,
-    pub(crate) watchers: HashMap<JobId, Vec<(OperationId, watch::Sender<Update>)>>,
+    pub(crate) polls: HashMap<(SessionId, PollId), (PollReply, Option<Home>)>,
+    pub(crate) watchers: HashMap<JobId, Vec<Watcher>>,
+}
+
+/// What has arrived and was not handled yet.
+#[derive(Default)]
+struct Arrived {
+    commands: Vec<Command>,
+    endings: Vec<Event>,
 }
 
 impl Driver {
     pub(crate) async fn run(mut self) {
-        let mut commands = Vec::with_capacity(BATCH_MAX);
-        let mut endings = Vec::new();
+        let mut arrived = Arrived { commands: Vec::with_capacity(BATCH_MAX), endings: Vec::new() };
         let mut stopping = false;
         while !stopping {
             let wake = self.partition.book().next_deadline();
             tokio::select! {
                 biased;
-                _ = self.endings.recv_many(&mut endings, BATCH_MAX) => {}
-                count = self.inbox.recv_many(&mut commands, BATCH_MAX) => stopping = count == 0,
+                _ = self.endings.recv_many(&mut arrived.endings, BATCH_MAX) => {}
+                count = self.inbox.recv_many(&mut arrived.commands, BATCH_MAX) => stopping = count == 0,
                 () = sleep_until(&self.clock, wake) => {}
             }
-            // Whatever else is there by now goes into the same batch.
-            while commands.len() < BATCH_MAX
-                && let Ok(more) = self.inbox.try_recv()
-            {
-                commands.push(more);
-            }
-            let mut inputs = Vec::with_capacity(commands.len() + endings.len());
+            self.gather(&mut arrived).await;
+            let mut inputs = Vec::with_capacity(arrived.commands.len() + arrived.endings.len());
+            let mut leaving = Leaving::default();
             let mut watches = Vec::new();
-            for command in commands.drain(..) {
+            for command in arrived.commands.drain(..) {
                 match command {
                     Command::Input(input) => inputs.push(input),
                     Command::Poll { session, poll, reply, input } => {
-                        self.polls.insert((session, poll), reply);
+                        let home = match &input {
+                            Input::Event { token, .. } => token.home.clone(),
+                            Input::Read(_) | Input::Rows(_) => None,
+                        };
+                        self.polls.insert((session, poll), (reply, home));
                         inputs.push(input);
                     }
-                    Command::Watch { operation, reply } => watches.push((operation, reply)),
+                    Command::Watch { operation, reply, home } => watches.push((operation, reply, home)),
                     Command::Stop => stopping = true,
                 }
             }
             // After the inputs: a call that is here already cannot end before it began.
-            for event in endings.drain(..) {
-                if let berth_core::Event::PollEnded { session, poll } = &event {
+            for event in arrived.endings.drain(..) {
+                if let Event::PollEnded { session, poll } = &event {
                     self.polls.remove(&(*session, *poll));
                 }
                 inputs.push(Input::Event { event, attachment: Attachment::default(), token: Token::default() });
             }
-            if self.step(inputs, watches).await.is_err() {
+            let batch = self.step(inputs, &mut leaving);
+            for (operation, reply, home) in watches {
+                let updates = self.watch(operation, home.clone());
+                leaving.add(home.as_ref(), Leave::Watch(reply, updates));
+            }
+            if batch.is_empty() && leaving.is_empty() {
+                continue;
+            }
+            if self.committer.push(Work { fence: self.fence, batch, leaving }).await.is_err() {
                 return;
             }
         }
@@ -108,80 +162,106 @@ impl Driver {
         self.committer.finish();
     }
 
-    async fn step(
-        &mut self,
-        inputs: Vec<Input<Token>>,
-        watches: Vec<(OperationId, oneshot::Sender<Option<watch::Receiver<Update>>>)>,
-    ) -> Result<(), crate::committer::Stopped> {
-        let output = self.partition.step(self.clock.now(), inputs);
-        let mut leaving: Vec<Box<dyn FnOnce() + Send>> = Vec::with_capacity(output.releases.len() + watches.len());
-        for release in output.releases {
-            match release {
-                Release::Reply { token, result } => {
-                    if let (Err(_), Some(poll)) = (&result, token.poll) {
-                        self.polls.remove(&poll);
-                    }
-                    // The caller may be gone: what was asked is done all the same.
-                    leaving.extend(token.reply.map(|reply| boxed(move || drop(reply.send(result)))));
-                }
-                Release::Effect(effect) => self.effect(effect, &mut leaving),
-                Release::Run(run) => leaving.push(run),
+    /// Whatever else is there goes into the same batch, and so does what the tasks around us are about to send.
+    async fn gather(&mut self, arrived: &mut Arrived) {
+        let mut began = None;
+        let mut quiet = 0;
+        while quiet < QUIET_ROUNDS {
+            let before = arrived.commands.len() + arrived.endings.len();
+            while arrived.commands.len() < BATCH_MAX
+                && let Ok(more) = self.inbox.try_recv()
+            {
+                arrived.commands.push(more);
             }
+            while arrived.endings.len() < BATCH_MAX
+                && let Ok(more) = self.endings.try_recv()
+            {
+                arrived.endings.push(more);
+            }
+            let now = arrived.commands.len() + arrived.endings.len();
+            quiet = if now == before { quiet + 1 } else { 0 };
+            let is_over = now >= BATCH_MAX || began.get_or_insert_with(Instant::now).elapsed() >= GATHER_MAX;
+            if is_over {
+                return;
+            }
+            tokio::task::yield_now().await;
         }
-        for (operation, reply) in watches {
-            let receiver = self.watch(operation);
-            leaving.push(boxed(move || drop(reply.send(receiver))));
-        }
-        if output.batch.is_empty() && leaving.is_empty() {
-            return Ok(());
-        }
-        let release = Box::new(move || leaving.into_iter().for_each(|leave| leave()));
-        self.committer.push(Work { fence: self.fence, batch: output.batch, release }).await
     }
 
-    fn effect(&mut self, effect: Effect, leaving: &mut Vec<Box<dyn FnOnce() + Send>>) {
+    fn step(&mut self, inputs: Vec<Input<Token>>, leaving: &mut Leaving) -> Batch {
+        let output = self.partition.step(self.clock.now(), inputs);
+        self.history.remember_results(output.results);
+        let mut submitted = Vec::new();
+        for release in output.releases {
+            match release {
+                Release::Reply { token: Token { caller, home }, result } => match (caller, result) {
+                    (Caller::Nobody, _) | (Caller::Poll(..), Ok(_)) => {}
+                    (Caller::Reply(reply), result) => leaving.add(home.as_ref(), Leave::Reply(reply, result)),
+                    (Caller::Submit(operation, reply), Ok(accepted)) => {
+                        submitted.push((operation, reply, accepted, home));
+                    }
+                    (Caller::Submit(_, reply), Err(rejection)) => {
+                        leaving.add(home.as_ref(), Leave::Submitted(reply, Err(rejection)));
+                    }
+                    (Caller::Poll(session, poll), Err(rejection)) => {
+                        if let Some((reply, home)) = self.polls.remove(&(session, poll)) {
+                            leaving.add(home.as_ref(), Leave::Refusal(reply, rejection));
+                        }
+                    }
+                },
+                Release::Effect(effect) => self.effect(effect, leaving),
+                Release::Run(run) => leaving.add(None, Leave::Run(run)),
+            }
+        }
+        // Behind the effects: what is seen first is the job as it is at the end of the batch, and nothing is told twice.
+        for (operation, reply, accepted, home) in submitted {
+            let updates = self.watch(operation, home.clone());
+            leaving.add(home.as_ref(), Leave::Submitted(reply, Ok((accepted, updates))));
+        }
+        output.batch
+    }
+
+    fn effect(&mut self, effect: Effect, leaving: &mut Leaving) {
         match effect {
             Effect::JobChanged { job } => self.job_changed(job, leaving),
             Effect::OperationCancelled { operation, job } => {
                 let Some(update) = self.update(operation) else { return };
-                for (watched, sender) in self.watchers.get(&job).into_iter().flatten() {
-                    if *watched == operation {
-                        let (sender, update) = (sender.clone(), update.clone());
-                        leaving.push(boxed(move || drop(sender.send_replace(update))));
+                for watcher in self.watchers.get(&job).into_iter().flatten() {
+                    if watcher.operation == operation {
+                        leaving.add(watcher.home.as_ref(), Leave::News(watcher.sender.clone(), update.clone()));
                     }
                 }
             }
             Effect::Answer(answer) => {
-                let Some(reply) = self.polls.remove(&(answer.session, answer.poll)) else { return };
-                let endings = self.endings_sender.clone();
-                leaving.push(boxed(move || reply.answer(Delivery::new(answer, endings))));
+                let Some((reply, home)) = self.polls.remove(&(answer.session, answer.poll)) else { return };
+                let delivery = Delivery::new(answer, self.endings_sender.clone());
+                leaving.add(home.as_ref(), Leave::Answer(reply, delivery));
             }
         }
     }
 
     /// What watchers hear is the job as it is at the end of the batch: all of it is durable when they do.
-    fn job_changed(&mut self, job: JobId, leaving: &mut Vec<Box<dyn FnOnce() + Send>>) {
-        let completed = self.partition.book().job_view(job).is_some_and(|job| matches!(job.stage, Stage::Completed(_)));
+    fn job_changed(&mut self, job: JobId, leaving: &mut Leaving) {
+        let completed = matches!(self.partition.book().job_stage(job), Some(Stage::Completed(_)));
         if completed {
-            let observer = self.observer.clone();
-            leaving.push(boxed(move || observer.job_completed(job)));
+            leaving.add(None, Leave::Completed(self.observer.clone(), job));
         }
         let watchers = if completed { self.watchers.remove(&job) } else { self.watchers.get(&job).cloned() };
-        for (operation, sender) in watchers.into_iter().flatten() {
+        for Watcher { operation, sender, home } in watchers.into_iter().flatten() {
             if let Some(update) = self.update(operation) {
-                leaving.push(boxed(move || drop(sender.send_replace(update))));
+                leaving.add(home.as_ref(), Leave::News(sender, update));
             }
         }
     }
 
-    fn watch(&mut self, operation: OperationId) -> Option<watch::Receiver<Update>> {
+    fn watch(&mut self, operation: OperationId, home: Option<Home>) -> Option<watch::Receiver<Update>> {
         let update = self.update(operation)?;
         let job = update.job;
         let (sender, receiver) = watch::channel(update);
         let watchers = self.watchers.entry(job).or_default();
-        watchers.retain(|(_, sender)| !sender.is_closed());
+        watchers.retain(|watcher| !watcher.sender.is_closed());
         if !matches!(receiver.borrow().stage, Stage::Completed(_)) {
-            watchers.push((operation, sender));
+            watchers.push(Watcher { operation, sender, home });
         } else if watchers.is_empty() {
             self.watchers.remove(&job);
         }
@@ -191,10 +271,6 @@ impl Driver {
     fn update(&self, operation: OperationId) -> Option<Update> {
         self.partition.book().operation(operation)
     }
-}
-
-fn boxed(run: impl FnOnce() + Send + 'static) -> Box<dyn FnOnce() + Send> {
-    Box::new(run)
 }
 
 async fn sleep_until(clock: &Clock, at: Option<Timestamp>) {

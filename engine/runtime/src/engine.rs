@@ -10,14 +10,15 @@ use berth_core::{
     Timestamp, UpdateSession,
 };
 use berth_proto::store as pb;
-use bytes::Bytes;
+use prost::Message;
 use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::{
     clock::Clock,
     committer::Committer,
-    driver::{Command, Driver, Token},
+    driver::{Caller, Command, Driver, Token},
     history::History,
+    home,
     partition::{Attachment, Input, RowsFn},
     recover::{RecoverError, recover},
     session::{Delivery, Waiting},
@@ -116,8 +117,10 @@ impl Engine {
         let recovered = recover(&*store, partition, options.settings, options.clock.now())?;
         let (commands, inbox) = mpsc::channel(INBOX_MAX);
         let (endings, endings_inbox) = mpsc::unbounded_channel();
+        let history = History::new(store, partition);
         let driver = Driver {
             partition: recovered,
+            history: history.clone(),
             fence,
             clock: options.clock.clone(),
             committer,
@@ -138,7 +141,7 @@ impl Engine {
             commands,
             endings,
             clock: options.clock,
-            history: History::new(store, partition),
+            history,
             space: Arc::new(space),
             // Calls of a session that outlives a restart get new numbers.
             polls: Arc::new(AtomicU64::new(1)),
@@ -157,20 +160,23 @@ impl Engine {
         &self.history
     }
 
-    /// Asks for an action. On `Ok` it is durable.
-    pub async fn submit(&self, submit: Submit, body: pb::JobBody) -> Result<Submitted, EngineError> {
+    /// Asks for an action. On `Ok` it is durable; with it come the updates of the operation, as from [`Engine::watch`].
+    pub async fn submit(
+        &self,
+        submit: Submit,
+        body: pb::JobBody,
+    ) -> Result<(Submitted, watch::Receiver<Update>), EngineError> {
         self.space.check()?;
-        let job = JobId(submit.operation.0);
+        let (operation, job) = (submit.operation, JobId(submit.operation.0));
         let attachment = self.history.attach_body(job, body);
-        let reply = self.event(Event::Submit(Box::new(submit)), attachment).await;
-        match reply? {
-            Reply::Submitted { job: other, merged } => {
+        match self.send_submit(operation, Event::Submit(Box::new(submit)), attachment).await? {
+            (Reply::Submitted { job: other, merged }, updates) => {
                 if merged {
                     self.history.forget(job);
                 }
-                Ok(Submitted { job: other, merged })
+                Ok((Submitted { job: other, merged }, updates))
             }
-            Reply::Done => unreachable!("a submit is answered by its job"),
+            (Reply::Done, _) => unreachable!("a submit is answered by its job"),
         }
     }
 
@@ -180,14 +186,14 @@ impl Engine {
         submit: Submit,
         body: pb::JobBody,
         result: pb::JobResult,
-    ) -> Result<JobId, EngineError> {
+    ) -> Result<watch::Receiver<Update>, EngineError> {
         self.space.check()?;
-        let job = JobId(submit.operation.0);
+        let (operation, job) = (submit.operation, JobId(submit.operation.0));
         let mut attachment = self.history.attach_body(job, body);
         let lease = berth_core::LeaseId { job, attempt: 0 };
-        attachment.results.push((lease, self.history.attach_result(job, result)));
-        self.event(Event::SubmitCached(Box::new(submit)), attachment).await?;
-        Ok(job)
+        attachment.results.push((lease, result.encode_to_vec().into()));
+        let (_, updates) = self.send_submit(operation, Event::SubmitCached(Box::new(submit)), attachment).await?;
+        Ok(updates)
     }
 
     /// Cancels an operation.
@@ -221,7 +227,7 @@ impl Engine {
     /// replaces one that was not looked at yet. `None`: there is no such operation.
     pub async fn watch(&self, operation: OperationId) -> Result<Option<watch::Receiver<Update>>, EngineError> {
         let (reply, answer) = oneshot::channel();
-        self.send(Command::Watch { operation, reply }).await?;
+        self.send(Command::Watch { operation, reply, home: home::here() }).await?;
         if let Some(receiver) = answer.await.map_err(|_| EngineError::Stopping)? {
             return Ok(Some(receiver));
         }
@@ -246,10 +252,8 @@ impl Engine {
         let poll = self.next_poll();
         let update = update(poll);
         let session = update.session;
-        let encode = |(lease, result): (berth_core::LeaseId, pb::JobResult)| -> (berth_core::LeaseId, Bytes) {
-            (lease, self.history.attach_result(lease.job, result))
-        };
-        let attachment = Attachment { results: results.into_iter().map(encode).collect(), ..Attachment::default() };
+        let results = results.into_iter().map(|(lease, result)| (lease, result.encode_to_vec().into())).collect();
+        let attachment = Attachment { results, ..Attachment::default() };
         self.poll(session, poll, Event::UpdateSession(Box::new(update)), attachment).await
     }
 
@@ -271,7 +275,7 @@ impl Engine {
         let (reply, answer) = oneshot::channel();
         let look = Box::new(move |book: &Book| {
             let seen = look(book);
-            Box::new(move || drop(reply.send(seen))) as crate::partition::ReleaseFn
+            Some(Box::new(move || drop(reply.send(seen))) as crate::partition::ReleaseFn)
         });
         self.send(Command::Input(Input::Read(look))).await?;
         answer.await.map_err(|_| EngineError::Stopping)
@@ -287,7 +291,7 @@ impl Engine {
         let look = Box::new(move |book: &Book| {
             // The caller may be gone.
             drop(reply.send(look(book)));
-            Box::new(|| ()) as crate::partition::ReleaseFn
+            None
         });
         self.send(Command::Input(Input::Read(look))).await?;
         answer.await.map_err(|_| EngineError::Stopping)
@@ -320,19 +324,37 @@ impl Engine {
         attachment: Attachment,
     ) -> Result<Delivery, EngineError> {
         let (reply, answer) = Waiting::new(session, poll, self.endings.clone());
-        let (accepted, rejection) = oneshot::channel();
-        let token = Token { reply: Some(accepted), poll: Some((session, poll)) };
+        let token = Token { caller: Caller::Poll(session, poll), home: home::here() };
         let input = Input::Event { event, attachment, token };
         self.send(Command::Poll { session, poll, reply, input }).await?;
-        rejection.await.map_err(|_| EngineError::Stopping)??;
-        answer.answer().await.ok_or(EngineError::Stopping)
+        answer.answer().await
     }
 
     async fn event(&self, event: Event, attachment: Attachment) -> Result<Reply, EngineError> {
         let (reply, answer) = oneshot::channel();
-        let token = Token { reply: Some(reply), poll: None };
+        let token = Token { caller: Caller::Reply(reply), home: home::here() };
         self.send(Command::Input(Input::Event { event, attachment, token })).await?;
         Ok(answer.await.map_err(|_| EngineError::Stopping)??)
+    }
+
+    async fn send_submit(
+        &self,
+        operation: OperationId,
+        event: Event,
+        attachment: Attachment,
+    ) -> Result<(Reply, watch::Receiver<Update>), EngineError> {
+        let (reply, answer) = oneshot::channel();
+        let token = Token { caller: Caller::Submit(operation, reply), home: home::here() };
+        self.send(Command::Input(Input::Event { event, attachment, token })).await?;
+        let (reply, updates) = answer.await.map_err(|_| EngineError::Stopping)??;
+        // An operation whose job the book forgot in the same batch: it is in the store.
+        match updates {
+            Some(updates) => Ok((reply, updates)),
+            None => match self.watch(operation).await? {
+                Some(updates) => Ok((reply, updates)),
+                None => Err(Rejection::UnknownOperation(operation).into()),
+            },
+        }
     }
 
     async fn send(&self, command: Command) -> Result<(), EngineError> {

@@ -108,10 +108,17 @@ impl History {
         Attachment { body: encoded, request_metadata, results: Vec::new() }
     }
 
-    pub(crate) fn attach_result(&self, job: JobId, result: pb::JobResult) -> Bytes {
-        let encoded = Bytes::from(result.encode_to_vec());
-        lock(&self.results).insert(job, Arc::new(result), encoded.len());
-        encoded
+    /// The results of jobs, as they are about to be stored.
+    pub(crate) fn remember_results(&self, results: Vec<(JobId, Bytes)>) {
+        if results.is_empty() {
+            return;
+        }
+        let mut recent = lock(&self.results);
+        for (job, encoded) in results {
+            let bytes = encoded.len();
+            let result = pb::JobResult::decode(encoded).expect("the engine encoded it");
+            recent.insert(job, Arc::new(result), bytes);
+        }
     }
 
     /// A body that was attached in vain.

@@ -14,6 +14,7 @@ pub mod contract;
 mod driver;
 mod engine;
 mod history;
+pub mod home;
 pub mod memory;
 pub mod partition;
 pub mod plugins;

@@ -35,8 +35,8 @@ pub enum Input<T> {
     Rows(RowsFn),
 }
 
-/// Looks at the book and says what to do once everything before is durable.
-pub type ReadFn = Box<dyn FnOnce(&Book) -> ReleaseFn + Send>;
+/// Looks at the book and says what to do once everything before is durable, if anything.
+pub type ReadFn = Box<dyn FnOnce(&Book) -> Option<ReleaseFn> + Send>;
 
 /// Runs once everything before is durable.
 pub type ReleaseFn = Box<dyn FnOnce() + Send>;
@@ -77,6 +77,8 @@ pub struct Output<T> {
     pub batch: Batch,
     /// What may leave after that.
     pub releases: Vec<Release<T>>,
+    /// The jobs that this step ended with a result, and the result as it is stored.
+    pub results: Vec<(JobId, Bytes)>,
 }
 
 /// A book, and what is needed to write its rows.
@@ -107,17 +109,17 @@ impl Partition {
 
     /// Handles a batch of inputs at one instant.
     pub fn step<T>(&mut self, now: Timestamp, inputs: impl IntoIterator<Item = Input<T>>) -> Output<T> {
-        let mut output = Output { batch: Batch::default(), releases: Vec::new() };
+        let mut output = Output { batch: Batch::default(), releases: Vec::new(), results: Vec::new() };
         for input in inputs {
             match input {
                 Input::Event { event, attachment, token } => self.event(now, event, attachment, token, &mut output),
-                Input::Read(look) => output.releases.push(Release::Run(look(&self.book))),
+                Input::Read(look) => output.releases.extend(look(&self.book).map(Release::Run)),
                 Input::Rows(add) => add(&mut output.batch),
             }
         }
         if self.book.next_deadline().is_some_and(|at| at <= now) {
             let step = self.book.handle(now, Event::Tick).expect("time is never refused");
-            self.record(now, &step.facts, &Attachment::default(), &mut output.batch);
+            self.record(now, &step.facts, &Attachment::default(), &mut output);
             output.releases.extend(step.effects.into_iter().map(Release::Effect));
         }
         self.write_touched(&mut output.batch);
@@ -129,7 +131,7 @@ impl Partition {
     fn event<T>(&mut self, now: Timestamp, event: Event, attachment: Attachment, token: T, output: &mut Output<T>) {
         match self.book.handle(now, event) {
             Ok(step) => {
-                self.record(now, &step.facts, &attachment, &mut output.batch);
+                self.record(now, &step.facts, &attachment, output);
                 output.releases.push(Release::Reply { token, result: Ok(step.reply) });
                 output.releases.extend(step.effects.into_iter().map(Release::Effect));
             }
@@ -137,16 +139,17 @@ impl Partition {
         }
     }
 
-    fn record(&mut self, now: Timestamp, facts: &[Fact], attachment: &Attachment, batch: &mut Batch) {
+    fn record<T>(&mut self, now: Timestamp, facts: &[Fact], attachment: &Attachment, output: &mut Output<T>) {
         for fact in facts {
-            batch.feed(self.next_sequence, |out| codec::encode_feed(now, fact, out));
+            output.batch.feed(self.next_sequence, |out| codec::encode_feed(now, fact, out));
             self.next_sequence += if broken(Mutant::FeedGap) { 2 } else { 1 };
-            self.touch(fact, attachment, batch);
+            self.touch(fact, attachment, output);
         }
     }
 
     /// Notes whose after-images are due, and writes the rows that are written once.
-    fn touch(&mut self, fact: &Fact, attachment: &Attachment, batch: &mut Batch) {
+    fn touch<T>(&mut self, fact: &Fact, attachment: &Attachment, output: &mut Output<T>) {
+        let batch = &mut output.batch;
         match fact {
             Fact::JobCreated(created) => {
                 self.touched.jobs.insert(created.job);
@@ -189,6 +192,7 @@ impl Partition {
                     .find(|(lease, _)| *lease == newest || (broken(Mutant::ResultOfStraggler) && lease.job == *job))
                 {
                     batch.put(Table::Results, &codec::id_key(job.0), |out| out.extend(result));
+                    output.results.push((*job, result.clone()));
                 }
             }
             Fact::SessionOpened(opened) => {

@@ -3,16 +3,22 @@
 //! A bot gets work only while it listens. So two ways to stop listening must reach the core at once: the call
 //! ends while it is held, and the call ends after it was answered but before the answer was handed over.
 
-use berth_core::{Answer, Event, PollId, SessionId};
+use berth_core::{Answer, Event, PollId, Rejection, SessionId};
 use tokio::sync::{mpsc, oneshot};
 
+use crate::engine::EngineError;
+
 /// Where the driver puts the answer.
-pub(crate) struct PollReply(oneshot::Sender<Delivery>);
+pub(crate) struct PollReply(oneshot::Sender<Result<Delivery, Rejection>>);
 
 impl PollReply {
     pub(crate) fn answer(self, delivery: Delivery) {
         // If nobody listens, the delivery comes back and is dropped here: that says so to the core.
-        drop(self.0.send(delivery));
+        drop(self.0.send(Ok(delivery)));
+    }
+
+    pub(crate) fn refuse(self, rejection: Rejection) {
+        drop(self.0.send(Err(rejection)));
     }
 }
 
@@ -52,7 +58,7 @@ impl Drop for Delivery {
 pub(crate) struct Waiting {
     session: SessionId,
     poll: PollId,
-    reply: Option<oneshot::Receiver<Delivery>>,
+    reply: Option<oneshot::Receiver<Result<Delivery, Rejection>>>,
     endings: mpsc::UnboundedSender<Event>,
 }
 
@@ -62,11 +68,11 @@ impl Waiting {
         (PollReply(sender), Self { session, poll, reply: Some(receiver), endings })
     }
 
-    /// The answer; `None` if the driver stopped.
-    pub(crate) async fn answer(mut self) -> Option<Delivery> {
-        let delivery = self.reply.as_mut().expect("taken only when the answer is there").await.ok();
+    /// The answer, or the refusal of the event that came with the call.
+    pub(crate) async fn answer(mut self) -> Result<Delivery, EngineError> {
+        let reply = self.reply.as_mut().expect("taken only when the answer is there").await;
         self.reply = None;
-        delivery
+        Ok(reply.map_err(|_| EngineError::Stopping)??)
     }
 }
 

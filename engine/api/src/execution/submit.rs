@@ -15,17 +15,13 @@ impl Execution {
         instance: &Instance,
         mut prepared: Prepared,
     ) -> Result<watch::Receiver<OperationView>, Error> {
-        let operation = OperationId(names::draw());
+        let operation = OperationId(names::draw(instance.engine.now()));
         let submit = self.ask_policy(instance, operation, &prepared)?;
         let body = std::mem::take(&mut prepared.body);
         match prepared.cached.take() {
             Some(action_result) => {
                 let result = pb::JobResult { action_result, status: Default::default() };
-                let engine = &instance.engine;
-                let (submitted, watched) =
-                    futures::join!(engine.submit_cached(submit, body, result), engine.watch(operation));
-                submitted?;
-                self.watched(instance, operation, watched?).await
+                Ok(instance.engine.submit_cached(submit, body, result).await?)
             }
             None => self.submit_job(instance, submit, body, &prepared).await,
         }
@@ -79,31 +75,20 @@ impl Execution {
     ) -> Result<watch::Receiver<OperationView>, Error> {
         let (engine, operation) = (&instance.engine, submit.operation);
         let pin = PinGuard::pin(engine, &self.cas, operation, &instance.name.0, &prepared.blobs).await?;
-        // Sent one behind the other, so that the watch stands in the batch of the submit and waits for no further one.
-        let (submitted, watched) = futures::join!(engine.submit(submit, body), engine.watch(operation));
-        match submitted {
-            Ok(submitted) if submitted.merged => pin.release(),
-            Ok(_) => pin.keep(),
+        match engine.submit(submit, body).await {
+            Ok((submitted, updates)) => {
+                if submitted.merged {
+                    pin.release();
+                } else {
+                    pin.keep();
+                }
+                Ok(updates)
+            }
             Err(error) => {
                 // The guard asks the engine whether there is a job all the same.
                 drop(pin);
-                return Err(error.into());
+                Err(error.into())
             }
         }
-        self.watched(instance, operation, watched?).await
-    }
-
-    /// The updates of an operation that was accepted. A watch that overtook its submit saw nothing: once more, then.
-    async fn watched(
-        &self,
-        instance: &Instance,
-        operation: OperationId,
-        updates: Option<watch::Receiver<OperationView>>,
-    ) -> Result<watch::Receiver<OperationView>, Error> {
-        let updates = match updates {
-            Some(updates) => Some(updates),
-            None => instance.engine.watch(operation).await?,
-        };
-        updates.ok_or(Error::Broken("an operation that was just accepted"))
     }
 }

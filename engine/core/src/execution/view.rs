@@ -143,6 +143,19 @@ impl Book {
         self.job_ix(job).map(|index| self.job(index).offers)
     }
 
+    /// How a job stands, if core still knows it.
+    pub fn job_stage(&self, job: JobId) -> Option<Stage> {
+        self.job_ix(job).map(|index| stage(self.job(index).state, false))
+    }
+
+    /// Digest of the Action and time of acceptance of the job behind a lease, if the session holds that lease.
+    pub fn leased_job(&self, lease: LeaseId, session: SessionId) -> Option<(Digest, Timestamp)> {
+        let job = self.job(self.job_ix(lease.job)?);
+        let JobState::Leased(held) = job.state else { return None };
+        let is_held = job.offers == lease.attempt && self.session(held.session).id == session;
+        is_held.then_some((job.action, job.queued_at))
+    }
+
     /// The job, if core still knows it.
     pub fn job_view(&self, job: JobId) -> Option<JobView> {
         self.job_ix(job).map(|index| self.view_of(index))

@@ -185,7 +185,7 @@ impl Server {
                     let looks = looks.clone();
                     given.push(Input::Read(Box::new(move |book| {
                         let stage = book.operation(operation).map(|view| view.stage);
-                        Box::new(move || looks.lock().expect("nobody panics with it").push_back(stage))
+                        Some(Box::new(move || looks.lock().expect("nobody panics with it").push_back(stage)))
                     })));
                 }
                 Incoming::Watch { operation, watcher } => watches.push((operation, watcher)),
