@@ -2,7 +2,7 @@
 //!
 //! Instance names may contain slashes, ids never do: what follows the last slash is the id.
 
-use berth_core::{LeaseId, OperationId, SessionId};
+use berth_core::{LeaseId, OperationId, SessionId, Timestamp};
 use uuid::Uuid;
 
 /// What comes before the last slash, and what after it. A name without a slash belongs to the empty instance.
@@ -42,9 +42,12 @@ pub(crate) fn lease(instance: &str, id: LeaseId) -> String {
     format!("{instance}/{id}")
 }
 
-/// Draws an id.
-pub(crate) fn draw() -> u128 {
-    Uuid::new_v4().as_u128()
+/// Draws an id: a UUID of version 7, milliseconds first and 74 random bits behind them. Rows of jobs of one time are then
+/// neighbours in the store, which makes writing them several times cheaper than at random places.
+pub(crate) fn draw(now: Timestamp) -> u128 {
+    let millis = u128::from(now.0 / 1_000) & 0xffff_ffff_ffff;
+    let random: u128 = rand::random();
+    (millis << 80) | (random & 0x0fff_3fff_ffff_ffff_ffff) | 0x7000_8000_0000_0000_0000
 }
 
 fn with_uuid(instance: &str, id: u128) -> String {
@@ -72,6 +75,18 @@ mod tests {
             assert_eq!(parse_operation(&name), Some((instance, id)));
         }
         assert_eq!(parse_operation("01234567-89ab-cdef-0123-456789abcdef"), Some(("", id)));
+    }
+
+    #[test]
+    fn ids_are_uuids_of_version_7_in_the_order_of_time() {
+        let ids = [1_000_000, 1_001_000, u64::MAX / 2].map(|micros| draw(Timestamp(micros)));
+        for (id, millis) in ids.into_iter().zip([1_000, 1_001]) {
+            let id = Uuid::from_u128(id);
+            assert_eq!((id.get_version_num(), id.get_variant()), (7, uuid::Variant::RFC4122));
+            assert_eq!(id.as_u128() >> 80, millis);
+        }
+        assert!(ids.is_sorted());
+        assert_ne!(draw(Timestamp(1)), draw(Timestamp(1)));
     }
 
     #[test]

@@ -81,7 +81,7 @@ impl Bots {
         let (status, bot_id) = (parse_status(session.status)?, parse_bot_id(&session.bot_id)?);
         let worker = session.worker.get_or_insert_default();
         let change = worker::ask_policy(&*self.policy, instance, &bot_id, worker)?;
-        let id = SessionId(names::draw());
+        let id = SessionId(names::draw(instance.engine.now()));
         instance.workers.remember(&instance.engine, id, worker.clone()).await?;
         let hold_until = Some(hold_until(instance, headers));
         let open = |poll| OpenSession {

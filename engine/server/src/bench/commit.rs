@@ -117,8 +117,9 @@ impl Fleet {
         hash[..8].copy_from_slice(&self.job.to_be_bytes());
         let requirements = [Property::new("OSFamily", "linux")].into_iter().collect();
         let submit = Submit {
+            // In the order of time and then at random, as the server draws them.
             operation: OperationId(
-                u128::from(self.job.wrapping_mul(0x9e37_79b9_7f4a_7c15)) << 64 | u128::from(self.job),
+                u128::from(self.now) << 64 | u128::from(self.job.wrapping_mul(0x9e37_79b9_7f4a_7c15)),
             ),
             instance: self.instance.clone(),
             action: Digest { hash, size_bytes: 190 },
