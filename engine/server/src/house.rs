@@ -14,10 +14,17 @@ use berth_runtime::{
     sweep,
 };
 use berth_store::{RocksOptions, RocksStore};
-use tokio::{net::TcpListener, sync::oneshot, task::JoinHandle};
-use tonic::{service::RoutesBuilder, transport::server::TcpIncoming};
+use tokio::{net::TcpListener, task::JoinHandle};
+use tonic::service::RoutesBuilder;
 
-use crate::{bot, config::Config, http, metrics::Metrics, policy};
+use crate::{
+    bot,
+    config::Config,
+    doors::{Doors, Serving},
+    http,
+    metrics::Metrics,
+    policy,
+};
 
 /// All instances are in one partition for now: a partition is the unit that moves when there are several servers.
 const PARTITION: PartitionId = PartitionId(0);
@@ -35,9 +42,10 @@ pub(crate) struct House {
     health: Health,
     bots: Vec<JoinHandle<()>>,
     bots_shutdown: Shutdown,
-    grpc: JoinHandle<Result<(), tonic::transport::Error>>,
+    grpc: Serving,
     http: JoinHandle<std::io::Result<()>>,
-    stop_grpc: Option<oneshot::Sender<()>>,
+    /// Dropped last: the driver and all connections live on their threads.
+    _doors: Doors,
 }
 
 /// Where blobs live.
@@ -69,7 +77,11 @@ impl House {
             observer: Arc::new(Unpinner::new(cas.clone())),
             reserve_bytes: config.raw.store.reserve_bytes,
         };
-        let (engine, driver) = Engine::start(store, committer, PARTITION, options).context("recovery failed")?;
+        let doors = Doors::build()?;
+        let (engine, driver) = {
+            let _there = doors.driver().enter();
+            Engine::start(store, committer, PARTITION, options).context("recovery failed")?
+        };
         tokio::spawn(pin_recovered(engine.clone(), cas.clone()));
         tokio::spawn(watch_space(engine.clone()));
         tokio::spawn(keep_tidy(engine.clone(), config.retention()));
@@ -83,15 +95,9 @@ impl House {
         let mut routes = RoutesBuilder::default();
         let health = services.add_services(&mut routes).await;
         blobs.add_services(&mut routes);
-        let (stop_grpc, stopped) = oneshot::channel::<()>();
-        let incoming = TcpIncoming::from(grpc).with_nodelay(Some(true));
-        let server = transport().add_routes(routes.routes()).serve_with_incoming_shutdown(incoming, async {
-            // A dropped sender is a request to stop, too.
-            let _ = stopped.await;
-        });
         let metrics = Arc::new(Metrics::new(engine.clone(), commits, policies.plugins));
         let bots_shutdown = Shutdown::new();
-        let grpc = tokio::spawn(server);
+        let grpc = doors.serve(grpc, &mut transport(), &routes.routes());
         let bots = start_bots(config, grpc_address, &bots_shutdown)?;
         Ok(Self {
             grpc_address,
@@ -103,14 +109,14 @@ impl House {
             bots_shutdown,
             grpc,
             http: tokio::spawn(http::serve(http_listener, metrics)),
-            stop_grpc: Some(stop_grpc),
+            _doors: doors,
         })
     }
 
     /// Waits for a part that should never end.
     pub(crate) async fn failed(&mut self) -> anyhow::Error {
         tokio::select! {
-            ended = &mut self.grpc => anyhow::anyhow!("the gRPC server ended: {ended:?}"),
+            ended = self.grpc.ended() => anyhow::anyhow!("the gRPC server ended: {ended:?}"),
             ended = &mut self.http => anyhow::anyhow!("the HTTP server ended: {ended:?}"),
             ended = &mut self.driver => anyhow::anyhow!("the driver ended: {ended:?}"),
         }
@@ -128,8 +134,7 @@ impl House {
         if tokio::time::timeout(patience, &mut self.driver).await.is_err() {
             tracing::warn!("the last commit is taking long");
         }
-        drop(self.stop_grpc.take());
-        if tokio::time::timeout(patience, &mut self.grpc).await.is_err() {
+        if tokio::time::timeout(patience, self.grpc.stop()).await.is_err() {
             tracing::info!("some connections did not end in time and are cut");
         }
         self.http.abort();

@@ -7,6 +7,7 @@ mod bench;
 mod bot;
 mod cli;
 mod config;
+mod doors;
 mod house;
 mod http;
 mod metrics;
