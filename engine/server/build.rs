@@ -9,7 +9,7 @@ const BUNDLED: [(&str, &str); 2] =
     [("containment", "BERTH_CONTAINMENT_WASM"), ("reapi-order", "BERTH_REAPI_ORDER_WASM")];
 
 /// What the components are made from.
-const SOURCES: [&str; 6] = ["Cargo.toml", "Cargo.lock", "sdk", "containment", "reapi-order", "../wit"];
+const SOURCES: [&str; 6] = ["Cargo.toml", "Cargo.lock", "sdk-0.1", "containment", "reapi-order", "../wit"];
 
 fn main() {
     // Read while running: a script that two clones share through one target folder must not know where it was compiled.

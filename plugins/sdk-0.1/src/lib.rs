@@ -4,7 +4,7 @@
 //! and exports the type:
 //!
 //! ```
-//! use berth_policy_sdk::{Jobs, Places, PriorityPolicy};
+//! use berth_policy_sdk_0_1::{Jobs, Places, PriorityPolicy};
 //!
 //! /// Each build gets its fair share.
 //! struct ALaneForEachBuild;
@@ -15,7 +15,7 @@
 //!     }
 //! }
 //!
-//! berth_policy_sdk::export_priority!(ALaneForEachBuild);
+//! berth_policy_sdk_0_1::export_priority!(ALaneForEachBuild);
 //! # fn main() {}
 //! ```
 //!
