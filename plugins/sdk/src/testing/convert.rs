@@ -143,34 +143,41 @@ pub(super) fn places(from: Places, mut texts: Vec<String>, count: usize) -> Resu
     texts.extend(from.strings);
     let text = |index: u32| texts.get(index as usize).cloned().ok_or_else(|| format!("there is no text {index}"));
     let mut places = vec![cases::Place::default(); count];
-    each(from.lane, "lane", &mut places, |place, lane| Ok(place.lane = text(lane)?))?;
+    each(from.lane, "lane", &mut places, |place, lane| text(lane).map(|lane| place.lane = lane))?;
     each(from.weight, "weight", &mut places, |place, weight| {
-        if weight == 0 { Err("a weight is 0".to_owned()) } else { Ok(place.weight = weight) }
+        place.weight = weight;
+        if weight == 0 { Err("a weight is 0".to_owned()) } else { Ok(()) }
     })?;
-    each(from.rank, "rank", &mut places, |place, rank| Ok(place.rank = rank))?;
-    let limits = from.limits;
+    each(from.rank, "rank", &mut places, |place, rank| {
+        place.rank = rank;
+        Ok(())
+    })?;
+    let limit = |index: u32| {
+        let limit = from.limits.get(index as usize).ok_or_else(|| format!("there is no limit {index}"))?;
+        Ok(cases::Limit {
+            name: limit.name.clone(),
+            max_running: limit.max_running,
+            max_queued: limit.max_queued,
+            min_running: limit.min_running,
+        })
+    };
     each(from.counters, "counters", &mut places, |place, counters| {
-        let limit = |index: u32| {
-            let limit = limits.get(index as usize).ok_or_else(|| format!("there is no limit {index}"))?;
-            Ok(cases::Limit {
-                name: limit.name.clone(),
-                max_running: limit.max_running,
-                max_queued: limit.max_queued,
-                min_running: limit.min_running,
-            })
-        };
-        Ok(place.limits = counters.into_iter().map(limit).collect::<Result<_, String>>()?)
+        place.limits = counters.into_iter().map(limit).collect::<Result<_, String>>()?;
+        Ok(())
     })?;
-    let affinities = from.affinities;
+    let affinity = |index: u32| {
+        let affinity = from.affinities.get(index as usize).ok_or_else(|| format!("there is no affinity {index}"))?;
+        Ok(cases::Affinity { key: affinity.key.clone(), weight: affinity.weight, wait_ms: affinity.wait_ms })
+    };
     each(from.affine, "affine", &mut places, |place, affine| {
-        let affinity = |index: u32| {
-            let affinity = affinities.get(index as usize).ok_or_else(|| format!("there is no affinity {index}"))?;
-            Ok(cases::Affinity { key: affinity.key.clone(), weight: affinity.weight, wait_ms: affinity.wait_ms })
-        };
-        Ok(place.affinities = affine.into_iter().map(affinity).collect::<Result<_, String>>()?)
+        place.affinities = affine.into_iter().map(affinity).collect::<Result<_, String>>()?;
+        Ok(())
     })?;
-    each(from.history, "history", &mut places, |place, key| Ok(place.history = text(key)?))?;
-    each(from.again_ms, "again-ms", &mut places, |place, again_ms| Ok(place.again_ms = again_ms))?;
+    each(from.history, "history", &mut places, |place, key| text(key).map(|key| place.history = key))?;
+    each(from.again_ms, "again-ms", &mut places, |place, again_ms| {
+        place.again_ms = again_ms;
+        Ok(())
+    })?;
     Ok(places)
 }
 

@@ -2,16 +2,25 @@
 //!
 //! [`run_cases!`](crate::run_cases) is what most policies need:
 //!
-//! ```no_run
+//! ```
 //! # struct MyPolicy;
 //! # impl berth_policy_sdk::Priority for MyPolicy {
 //! #     fn place(jobs: berth_policy_sdk::Jobs) -> berth_policy_sdk::Places { Default::default() }
 //! # }
 //! # berth_policy_sdk::export_policy!(MyPolicy: Priority);
-//! # const CASES: &str = "";
-//! // in tests: const CASES: &str = include_str!("../cases.toml");
+//! // Usually in a file: include_str!("../cases.toml")
+//! const CASES: &str = r#"
+//!     [[case]]
+//!     name = "a job stands in the default lane"
+//!     function = "place"
+//!     question.jobs = [{ tenant = "someone" }]
+//!     answer.places = [{}]
+//! "#;
+//! # fn main() {
+//!
+//! // In a #[test]:
 //! berth_policy_sdk::run_cases!(MyPolicy, CASES);
-//! # fn main() {}
+//! # }
 //! ```
 //!
 //! A test may also call the policy's functions itself. What the policy finds behind its imports belongs to the thread:
