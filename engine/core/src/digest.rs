@@ -41,7 +41,12 @@ impl Digest {
 
     /// The hash as 64 lowercase hexadecimal digits.
     pub fn hex(&self) -> String {
-        self.hash.iter().flat_map(|byte| [byte >> 4, byte & 15]).map(|n| char::from(HEX[usize::from(n)])).collect()
+        let mut digits = String::with_capacity(2 * self.hash.len());
+        for byte in self.hash {
+            digits.push(char::from(HEX[usize::from(byte >> 4)]));
+            digits.push(char::from(HEX[usize::from(byte & 15)]));
+        }
+        digits
     }
 }
 

@@ -25,11 +25,14 @@ macro_rules! random_id {
         impl FromStr for $name {
             type Err = IdError;
             fn from_str(text: &str) -> Result<Self, IdError> {
-                let digits: String = text.chars().filter(|c| *c != '-').collect();
-                if digits.len() != 32 || !digits.bytes().all(|b| b.is_ascii_hexdigit()) {
-                    return Err(IdError);
+                let (mut id, mut digits) = (0, 0);
+                for byte in text.bytes().filter(|byte| *byte != b'-') {
+                    let digit = char::from(byte).to_digit(16).ok_or(IdError)?;
+                    // One that is too long is found by the count.
+                    id = id << 4 | u128::from(digit);
+                    digits += 1;
                 }
-                u128::from_str_radix(&digits, 16).map(Self).map_err(|_| IdError)
+                if digits == 32 { Ok(Self(id)) } else { Err(IdError) }
             }
         }
     };
