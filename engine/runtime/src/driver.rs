@@ -26,7 +26,8 @@ const BATCH_MAX: usize = 512;
 
 /// How long a batch may grow while the tasks around the driver have more for it. On a busy core this decides how many
 /// jobs share a commit, a sync and a write to each connection; where nothing else is ready to run, a batch goes at once.
-const GATHER_MAX: Duration = Duration::from_millis(5);
+/// Longer, and clients wait for the same sync where one half of them could be served while the other waits.
+const GATHER_MAX: Duration = Duration::from_millis(2);
 
 /// Rounds of the runtime without anything new after which a batch goes: one in which connections are read, and one in
 /// which what they brought is handled.
