@@ -126,7 +126,10 @@ pub(crate) mod log {
         with(|host| {
             host.messages_in_call += 1;
             if host.asked.is_none() || host.messages_in_call <= MESSAGES_MAX {
-                let end = text.floor_char_boundary(MESSAGE_BYTES_MAX);
+                let mut end = text.len().min(MESSAGE_BYTES_MAX);
+                while !text.is_char_boundary(end) {
+                    end -= 1;
+                }
                 host.messages.push((level, text[..end].to_owned()));
             }
         });

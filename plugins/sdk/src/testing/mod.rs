@@ -42,14 +42,8 @@ pub use host::{counters, gauges, kv, messages, observations, set_config, set_kv,
 pub use native::{Native, run_cases};
 
 /// Asks a policy what a file of cases says, and panics with a report if an answer is another. The policy is one that
-/// [`export_policy!`](crate::export_policy) exports.
-///
-/// ```ignore
-/// #[test]
-/// fn it_answers_as_its_cases_say() {
-///     berth_policy_sdk::run_cases!(MyPolicy, include_str!("../cases.toml"));
-/// }
-/// ```
+/// [`export_policy!`](crate::export_policy) exports. Usually `run_cases!(MyPolicy, include_str!("../cases.toml"));` in
+/// a `#[test]`.
 #[macro_export]
 macro_rules! run_cases {
     ($policy:ty, $cases:expr $(,)?) => {

@@ -1,0 +1,115 @@
+//! Batches, halved batches and repeated ones lead to the same books.
+
+use std::collections::BTreeMap;
+
+use berth_policy_sdk::events::{Change, Event, JobCompleted, JobCreated};
+
+use crate::config::Config;
+use crate::rule::{Changed, GAPS, count};
+use crate::usage::Usage;
+
+fn created(tenant: &str) -> Change {
+    Change::JobCreated(JobCreated {
+        job: String::new(),
+        instance: "main/x".to_owned(),
+        tenant: tenant.to_owned(),
+        invocation: String::new(),
+        action_digest: String::new(),
+        label: String::new(),
+        lane: String::new(),
+        weight: 1,
+        rank: 0,
+    })
+}
+
+fn ended(tenant: &str, code: u32, cached: bool, ran_ms: u64) -> Change {
+    Change::JobCompleted(JobCompleted {
+        job: String::new(),
+        instance: "main/x".to_owned(),
+        tenant: tenant.to_owned(),
+        invocation: String::new(),
+        label: String::new(),
+        code,
+        cached,
+        total_ms: ran_ms + 5,
+        ran_ms,
+        attempts: u32::from(!cached),
+    })
+}
+
+fn events(changes: Vec<Change>) -> Vec<Event> {
+    changes.into_iter().zip(7..).map(|(change, sequence)| Event { sequence, at_ms: 0, change }).collect()
+}
+
+#[derive(Default)]
+struct Books {
+    rows: BTreeMap<String, Usage>,
+    gaps: u64,
+    sequence: u64,
+}
+
+impl Books {
+    fn read(&mut self, config: &Config, events: &[Event]) -> Result<(), String> {
+        let Changed { rows, counters, sequence } =
+            count(config, events, |key| Ok::<_, String>(self.rows.get(key).cloned()))?;
+        self.rows.extend(rows);
+        self.gaps += counters.iter().filter(|(key, _)| *key == GAPS).map(|(_, by)| by).sum::<u64>();
+        self.sequence = sequence;
+        Ok(())
+    }
+}
+
+fn some_events() -> Vec<Event> {
+    events(vec![
+        created("a"),
+        created("a"),
+        created("b"),
+        ended("a", 0, false, 100),
+        Change::Gap,
+        ended("a", 0, true, 0),
+        ended("b", 13, false, 50),
+        created(""),
+        ended("", 1, false, 1),
+        Change::Other("something new".to_owned()),
+    ])
+}
+
+#[test]
+fn sums_are_kept_by_tenant() {
+    let mut books = Books::default();
+    books.read(&Config::default(), &some_events()).expect("the books are readable");
+    let a = Usage { created: 2, completed: 2, cached: 1, attempts: 1, run_ms: 100, total_ms: 110, ..Usage::default() };
+    assert_eq!(books.rows["tenant/a"], a);
+    let b = Usage { created: 1, failed: 1, attempts: 1, run_ms: 50, total_ms: 55, ..Usage::default() };
+    assert_eq!(books.rows["tenant/b"], b);
+    assert_eq!(books.rows["tenant/"].cancelled, 1);
+    assert_eq!((books.gaps, books.sequence), (1, 16));
+}
+
+#[test]
+fn the_size_of_the_batches_makes_no_difference() {
+    let mut whole = Books::default();
+    whole.read(&Config::default(), &some_events()).expect("the books are readable");
+    for size in 1..=10 {
+        let mut parts = Books::default();
+        for batch in some_events().chunks(size) {
+            parts.read(&Config::default(), batch).expect("the books are readable");
+        }
+        assert_eq!((&parts.rows, parts.gaps, parts.sequence), (&whole.rows, whole.gaps, whole.sequence));
+    }
+}
+
+#[test]
+fn instances_are_kept_apart_on_request_and_no_key_is_too_long() {
+    let mut books = Books::default();
+    let config = Config { by_instance: true };
+    books.read(&config, &events(vec![created("t"), created(&"x/".repeat(500))])).expect("the books are readable");
+    assert!(books.rows.contains_key("instance/main%2Fx/tenant/t"));
+    assert!(books.rows.keys().all(|key| key.len() <= 512));
+}
+
+#[test]
+fn a_row_that_cannot_be_read_stops_the_books_and_is_not_overwritten() {
+    let error = count(&Config::default(), &some_events(), |key| Err::<Option<Usage>, _>(format!("{key} is broken")));
+    assert_eq!(error, Err("tenant/a is broken".to_owned()));
+}
