@@ -26,6 +26,6 @@ pub use execution::{Book, Counts, JobView, LeaseView, OperationView, SLOTS_MAX, 
 pub use fact::{Fact, JobCreated, Outcome, SessionChanged, SessionEnd, SessionOpened};
 pub use id::{IdError, InstanceName, JobId, LaneKey, LeaseId, OperationId, PollId, SessionId};
 pub use property::{Property, PropertySet};
-pub use row::{DrainRow, JobRow, JobRowState, LeaseRow, OperationRow, Rows, SessionRow};
+pub use row::{DrainRow, Hidden, HiddenLine, JobRow, JobRowState, LeaseRow, OperationRow, Rows, SessionRow};
 pub use time::Timestamp;
 pub use verdict::{Affinity, AttemptAction, AttemptReason, Limit, Verdict};

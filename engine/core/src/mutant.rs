@@ -61,6 +61,12 @@ mutants! {
     RestoreForgetsDrains,
     RestoreKeepsContact,
     RestoreWithoutGrace,
+    HiddenPassed,
+    WeightOfHeads,
+    SubmitNotHeld,
+    LeasedNotFirst,
+    GoneJobLoaded,
+    WaitingNotServed,
     // What others hear.
     EndNotTold,
     HandleEndNotTold,

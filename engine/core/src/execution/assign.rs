@@ -13,7 +13,11 @@ impl Book {
         while self.job(index).state == JobState::Queued {
             let Some(session) = self.queue.longest_waiting(self.job(index).class) else { return };
             let class = self.session(session).class;
-            let best = self.queue.best(class).expect("at least the job itself is there for the bot");
+            // Certain but for a job that is not loaded yet: then the bot waits for that one, and this one for them.
+            let Some(best) = self.best(class) else {
+                assert!(self.loading.is_some(), "at least the job itself is there for the bot");
+                return;
+            };
             self.offer(now, best, session, step);
         }
     }
@@ -23,7 +27,7 @@ impl Book {
         if self.takes_work(index) {
             while self.session(index).free() > 0 {
                 let class = self.session(index).class;
-                let Some(job) = self.queue.best(class) else { break };
+                let Some(job) = self.best(class) else { break };
                 self.offer(now, job, index, step);
             }
         }
@@ -47,7 +51,7 @@ impl Book {
                 || !self.drains.contains(&(session.instance.clone(), session.bot_id.clone())))
     }
 
-    fn offer(&mut self, now: Timestamp, job: JobIx, index: SessionIx, step: &mut Step) {
+    pub(super) fn offer(&mut self, now: Timestamp, job: JobIx, index: SessionIx, step: &mut Step) {
         let (id, offers) = (self.job(job).id, self.job(job).offers);
         let lease = LeaseId { job: id, attempt: offers + 1 };
         let version = self.changed();

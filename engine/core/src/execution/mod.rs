@@ -11,6 +11,7 @@ mod cancel;
 mod drain;
 mod explain;
 mod job;
+mod load;
 mod report;
 mod restore;
 mod session;
@@ -32,7 +33,7 @@ pub use self::{
     explain::{Waiting, Why},
     view::{Counts, JobView, LeaseView, OperationView, SessionView},
 };
-use self::{job::Job, session::Session};
+use self::{job::Job, load::Loading, session::Session};
 use crate::{
     Answer, Event, Fact, InstanceName, JobId, OperationId, Rejection, SessionId, Step, Timestamp,
     queue::{JobIx, Queue, SessionIx},
@@ -87,6 +88,8 @@ pub struct Book {
     due: Vec<SessionIx>,
     /// Numbers our changes to bots' leases: the source of session versions.
     changes: u64,
+    /// Some time after a restart only.
+    loading: Option<Loading>,
 }
 
 /// What a deadline is about.
@@ -116,12 +119,17 @@ impl Book {
             finished: VecDeque::new(),
             due: Vec::new(),
             changes: 0,
+            loading: None,
         }
     }
 
     /// Handles one event at a time that is not before that of the event before. On a rejection nothing has
     /// changed. Calls that are to be answered are answered by [`Book::finish_batch`].
     pub fn handle(&mut self, now: Timestamp, event: Event) -> Result<Step, Rejection> {
+        assert!(
+            self.loading.is_none() || !event.needs_every_job(),
+            "what hangs on jobs that may be hidden waits until they are loaded"
+        );
         let mut step = Step::default();
         match event {
             Event::Submit(submit) => self.submit(now, *submit, &mut step)?,
@@ -134,6 +142,7 @@ impl Book {
             Event::Undelivered { session, poll } => self.undelivered(now, session, poll, &mut step),
             Event::Drain { instance, bot_id, on } => self.drain(now, instance, bot_id, on, &mut step),
             Event::Tick => self.tick(now, &mut step),
+            Event::JobsLoaded { rows, last } => self.load(now, rows, last, &mut step),
         }
         Ok(step)
     }

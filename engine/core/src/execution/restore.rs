@@ -1,14 +1,13 @@
 //! After-images out, recovery in. `restore(rows)` equals applying every committed fact: a test holds them equal.
 
-use std::{convert::Infallible, iter};
-
 use super::{
     Book, Settings,
     job::{Job, JobState, Lease, Told, duration, millis},
     session::Session,
 };
 use crate::{
-    DrainRow, JobId, JobRow, JobRowState, LeaseId, LeaseRow, Rows, SessionId, SessionOpened, SessionRow, Timestamp,
+    DrainRow, Hidden, JobId, JobRow, JobRowState, LeaseId, LeaseRow, Rows, SessionId, SessionOpened, SessionRow,
+    Timestamp,
     mutant::{Mutant, broken},
     queue::{JobIx, SessionIx},
 };
@@ -17,19 +16,9 @@ impl Book {
     /// A book from the rows of incomplete work. Sessions get a full fresh timeout, and leases as much time as a
     /// session, before anything is held against them.
     pub fn restore(settings: Settings, now: Timestamp, rows: Rows) -> Self {
-        let Ok(book) = Self::restore_from::<Infallible>(settings, now, rows, iter::empty());
-        book
-    }
-
-    /// The same where most job rows are still being read: a reader elsewhere gets the next ready while one takes its
-    /// place here. Stops at the first that cannot be read.
-    pub fn restore_from<E>(
-        settings: Settings,
-        now: Timestamp,
-        rows: Rows,
-        more_jobs: impl Iterator<Item = Result<JobRow, E>>,
-    ) -> Result<Self, E> {
         let mut book = Self::new(settings);
+        // Versions go on growing: the clock is ahead of any count of changes.
+        book.changes = now.0;
         book.drains = rows.drains.into_iter().map(|row| (row.instance, row.bot_id)).collect();
         if broken(Mutant::RestoreForgetsDrains) {
             book.drains.clear();
@@ -38,13 +27,20 @@ impl Book {
             book.restore_session(now, row);
         }
         let mut leases: rustc_hash::FxHashMap<_, _> = rows.leases.into_iter().map(|row| (row.lease.job, row)).collect();
-        for row in rows.jobs.into_iter().map(Ok).chain(more_jobs) {
-            let row = row?;
+        for row in rows.jobs {
             let lease = leases.remove(&row.job);
             book.restore_job(now, row, lease);
         }
         assert!(leases.is_empty(), "every lease row belongs to a job row");
-        Ok(book)
+        book
+    }
+
+    /// The same where not all jobs are among the rows: those that have a lease are, and the first of each line. The
+    /// others come later, by [`Event::JobsLoaded`](crate::Event::JobsLoaded); bots are served meanwhile.
+    pub fn restore_partly(settings: Settings, now: Timestamp, rows: Rows, hidden: Hidden) -> Self {
+        let mut book = Self::restore(settings, now, rows);
+        book.hide(hidden);
+        book
     }
 
     /// Everything that a restart would need, in the order of ids.
@@ -92,11 +88,12 @@ impl Book {
         if !broken(Mutant::RestoreKeepsContact) {
             session.contact = now;
         }
+        session.version = self.changes;
         let index = self.insert_session(session);
         self.arm(index);
     }
 
-    fn restore_job(&mut self, now: Timestamp, row: JobRow, lease: Option<LeaseRow>) {
+    pub(super) fn restore_job(&mut self, now: Timestamp, row: JobRow, lease: Option<LeaseRow>) {
         let class = self.queue.enter_requirements(&row.instance, &row.requirements, &row.label);
         let lane = self.queue.enter_lane(&row.instance, &row.lane, row.weight, row.age);
         let mut operations = row.operations.into_iter();

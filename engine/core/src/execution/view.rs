@@ -101,8 +101,10 @@ pub struct SessionView {
 /// Counts for metrics.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Counts {
-    /// Jobs that wait.
+    /// Jobs that wait, loaded or not.
     pub queued: usize,
+    /// Jobs that a restart has not loaded yet.
+    pub loading: usize,
     /// Jobs that are with a bot.
     pub executing: usize,
     /// Finished jobs that are still remembered.
@@ -191,8 +193,10 @@ impl Book {
     pub fn counts(&self) -> Counts {
         let executing = self.sessions.iter().map(|(_, session)| session.jobs.len()).sum();
         let (requirement_classes, capability_classes, lanes) = self.queue.sizes();
+        let loading = self.loading().unwrap_or(0);
         Counts {
-            queued: self.jobs.len() - executing - self.finished.len(),
+            queued: self.jobs.len() - executing - self.finished.len() + loading,
+            loading,
             executing,
             recent: self.finished.len(),
             sessions: self.sessions.len(),

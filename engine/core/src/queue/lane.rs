@@ -32,6 +32,11 @@ impl Lane {
 }
 
 impl Queue {
+    /// Which of two lanes is served first; equal if that goes by the places of their jobs.
+    pub(crate) fn share_cmp(&self, lane: LaneIx, other: LaneIx) -> Ordering {
+        self.lanes[lane.0 as usize].share_cmp(&self.lanes[other.0 as usize])
+    }
+
     /// Finds or makes a lane for one more job. The weight of the newest job holds for the lane.
     pub(crate) fn enter_lane(&mut self, instance: &InstanceName, key: &LaneKey, weight: u32, age: u64) -> LaneIx {
         let lanes = &mut self.lanes;
@@ -53,6 +58,11 @@ impl Queue {
             (lane.weight, lane.weight_age) = (weight.max(1), age);
         }
         index
+    }
+
+    /// Keeps the lane with its weight, as one more job would; to be left like a job.
+    pub(crate) fn hold_lane(&mut self, index: LaneIx) {
+        self.lanes[index.0 as usize].jobs += 1;
     }
 
     /// A job of the lane is over.

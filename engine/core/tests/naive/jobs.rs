@@ -134,7 +134,8 @@ impl Naive {
             let job = self.job(job).expect("it was just seen");
             let asking = self.sessions.iter().filter(|session| session.ticket.is_some() && self.fits(session, job));
             let Some(session) = asking.min_by_key(|session| session.ticket).map(|session| session.id) else { return };
-            let best = self.best(session).expect("at least the job itself fits");
+            // At least the job itself fits; but a hidden one may come first.
+            let Some(best) = self.best(session) else { return };
             self.offer(now, best, session);
         }
     }
