@@ -15,6 +15,7 @@ mod driver;
 mod engine;
 mod history;
 pub mod home;
+mod loading;
 pub mod memory;
 pub mod partition;
 pub mod plugins;

@@ -262,7 +262,7 @@ fn put_operation(
     batch: &mut Batch,
 ) {
     let row = pb::Operation {
-        job: Some(pb::Id { high: (job.0 >> 64) as u64, low: job.0 as u64 }),
+        job: codec::id(job.0),
         instance: instance.to_string(),
         request_metadata: attachment.request_metadata.clone(),
     };
