@@ -191,14 +191,23 @@ impl Ledger {
             }
         }
         rule!(self.next_sequence == found, "recovery found half a step: {} or {found}", self.next_sequence);
-        let rows = server.partition.book().rows();
+        let book = server.partition.book();
+        let (rows, left) = (book.rows(), book.loading());
+        let known: BTreeSet<_> = rows.jobs.iter().map(|row| row.job).collect();
         if let Some(model) = &mut self.model {
             model.restart(now);
-            rule!(rows == model.rows(), "recovered\n  {rows:?}\n  not {:?}", model.rows());
+            if left.is_some() {
+                model.hide_all_but(&known);
+            }
+            rule!(rows == model.loaded_rows(), "recovered\n  {rows:?}\n  not {:?}", model.loaded_rows());
         }
+        let mut applied = self.applied.rows();
+        let hidden = applied.jobs.extract_if(.., |row| !known.contains(&row.job)).count();
+        rule!(left.unwrap_or(0) == hidden, "{left:?} jobs are to be loaded, not {hidden}");
+        rule!(rows == applied, "recovered\n  {rows:?}\n  but the facts say {applied:?}");
         server.expect(self.model.clone());
-        rule!(rows == self.applied.rows(), "recovered\n  {rows:?}\n  but the facts say {:?}", self.applied.rows());
-        self.check_disk(&server.store, server.partition.book(), now)?;
+        let book = server.partition.book();
+        self.check_disk(&server.store, left.is_none().then_some(book), now)?;
         for operation in self.promised() {
             let stage = self.look(server, operation)?;
             let Some(stage) = stage else {
@@ -211,8 +220,9 @@ impl Ledger {
         Ok(())
     }
 
-    /// What a restart would find now is what the process knows now. Only while nothing is in flight.
-    pub(crate) fn check_disk(&self, store: &MemoryStore, book: &Book, now: Timestamp) -> Checked {
+    /// What a restart would find now is what the process knows now. Only while nothing is in flight; and of the book
+    /// only if everything is loaded.
+    pub(crate) fn check_disk(&self, store: &MemoryStore, book: Option<&Book>, now: Timestamp) -> Checked {
         let read = Rows {
             jobs: read(store, Table::Jobs, codec::decode_job)?,
             leases: read(store, Table::Leases, codec::decode_lease)?,
@@ -220,7 +230,9 @@ impl Ledger {
             drains: read(store, Table::Drains, codec::decode_drain)?,
         };
         let restored = Book::restore(self.settings, now, read).rows();
-        rule!(restored == book.rows(), "the rows on disk\n  {restored:?}\n  are not {:?}", book.rows());
+        if let Some(book) = book {
+            rule!(restored == book.rows(), "the rows on disk\n  {restored:?}\n  are not {:?}", book.rows());
+        }
         rule!(restored == self.applied.rows(), "the rows on disk are not what the facts say");
         for job in self.order.iter().rev().take(CHECKED) {
             self.check_job(store, *job)?;
@@ -253,7 +265,8 @@ impl Ledger {
         Ok(())
     }
 
-    /// The operation as `Engine::operation` would find it: in the book, else in the rows.
+    /// The operation as `Engine::operation` would find it: in the book, else in the rows. While jobs are loaded that
+    /// one waits, and the rows say already what it will answer.
     pub(crate) fn look(&self, server: &Server, operation: OperationId) -> Checked<Option<Stage>> {
         if let Some(view) = server.partition.book().operation(operation) {
             return Ok(Some(view.stage));
@@ -266,12 +279,15 @@ impl Ledger {
         let row = pb::Operation::decode(row).map_err(|error| Violation(error.to_string()))?;
         let id = row.job.ok_or_else(|| Violation(format!("the row of {operation:?} names no job")))?;
         let job = u128::from(id.high) << 64 | u128::from(id.low);
-        let Some(row) = get(Table::FinishedJobs, job)? else { return Ok(None) };
+        let (finished, loading) = (get(Table::FinishedJobs, job)?, server.is_loading());
+        let hidden = if finished.is_none() && loading { get(Table::Jobs, job)? } else { None };
+        let Some(row) = finished.or(hidden) else { return Ok(None) };
         let row = codec::decode_job(&row).map_err(|error| Violation(error.to_string()))?;
         let handle = row.operations.iter().find(|handle| handle.operation == operation);
         Ok(handle.and_then(|handle| match (handle.cancelled, row.state) {
             (Some(_), _) => Some(Stage::Completed(Outcome::Cancelled)),
             (None, JobRowState::Completed { outcome, .. }) => Some(Stage::Completed(outcome)),
+            (None, JobRowState::Queued) if loading => Some(Stage::Queued),
             (None, JobRowState::Queued | JobRowState::Leased) => None,
         }))
     }

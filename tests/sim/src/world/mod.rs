@@ -17,6 +17,7 @@ use berth_core::{
 use berth_runtime::{
     memory::{Disk, Failure},
     partition::Attachment,
+    recover::{Limits, RecoverError},
     store::Store,
 };
 
@@ -86,7 +87,7 @@ impl World {
         let settings = Settings { attempts_max: 3, ..Settings::default() };
         let disk = Disk::default();
         disk.set_syncing(!broken.no_sync);
-        let mut server = Server::start(&disk, settings, START)?;
+        let mut server = Server::start(&disk, settings, START, Limits::default())?;
         let mut ledger = Ledger::new(settings, !broken.blind);
         ledger.restarted(&mut server, Vec::new(), START)?;
         let count = 3 + rng.index(4);
@@ -126,6 +127,9 @@ impl World {
         let due = self.server.as_ref().and_then(|server| server.partition.book().next_deadline());
         if due.is_some_and(|at| at <= self.now) && self.rng.chance(700) {
             return self.handle();
+        }
+        if self.server.as_ref().is_some_and(Server::is_loading) && self.rng.chance(50) {
+            return self.load();
         }
         match self.rng.below(1_000) {
             0..90 => self.submit(),
