@@ -10,6 +10,7 @@ use berth_runtime::{
     Committer, Engine, Options,
     cas::Cas,
     clock::Clock,
+    recover::{Limits, RecoverError},
     store::{PartitionId, Store, StoreError},
     sweep,
 };
@@ -38,7 +39,7 @@ pub(crate) struct House {
     pub(crate) grpc_address: SocketAddr,
     pub(crate) http_address: SocketAddr,
     engine: Engine,
-    driver: JoinHandle<()>,
+    driver: JoinHandle<Result<(), RecoverError>>,
     health: Health,
     bots: Vec<JoinHandle<()>>,
     bots_shutdown: Shutdown,
@@ -76,6 +77,7 @@ impl House {
             clock: Clock::system(),
             observer: Arc::new(Unpinner::new(cas.clone())),
             reserve_bytes: config.raw.store.reserve_bytes,
+            heads: Limits::default(),
         };
         let doors = Doors::build()?;
         let (engine, driver) = {
@@ -118,7 +120,10 @@ impl House {
         tokio::select! {
             ended = self.grpc.ended() => anyhow::anyhow!("the gRPC server ended: {ended:?}"),
             ended = &mut self.http => anyhow::anyhow!("the HTTP server ended: {ended:?}"),
-            ended = &mut self.driver => anyhow::anyhow!("the driver ended: {ended:?}"),
+            ended = &mut self.driver => match ended {
+                Ok(Err(error)) => anyhow::Error::new(error).context("recovery failed"),
+                ended => anyhow::anyhow!("the driver ended: {ended:?}"),
+            },
         }
     }
 
@@ -131,7 +136,8 @@ impl House {
         }
         self.health.stop_serving().await;
         self.engine.stop().await;
-        if tokio::time::timeout(patience, &mut self.driver).await.is_err() {
+        // It may be what failed: a task is waited for once.
+        if !self.driver.is_finished() && tokio::time::timeout(patience, &mut self.driver).await.is_err() {
             tracing::warn!("the last commit is taking long");
         }
         if tokio::time::timeout(patience, self.grpc.stop()).await.is_err() {

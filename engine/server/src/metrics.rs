@@ -27,7 +27,7 @@ impl Metrics {
 
     /// What the book counts; `None` if the driver has stopped.
     pub(crate) async fn counts(&self) -> Option<Counts> {
-        self.engine.read(|book| book.counts()).await.ok()
+        self.engine.read_promptly(|book| book.counts()).await.ok()
     }
 
     /// The exposition in OpenMetrics text.
@@ -35,6 +35,7 @@ impl Metrics {
         let mut registry = Registry::with_prefix("berth");
         if let Some(counts) = self.counts().await {
             gauge(&mut registry, "jobs_queued", "Jobs that wait for a bot", counts.queued);
+            gauge(&mut registry, "jobs_loading", "Queued jobs that a restart has not loaded yet", counts.loading);
             gauge(&mut registry, "jobs_executing", "Jobs that are with a bot", counts.executing);
             gauge(&mut registry, "bot_sessions", "Bots with an open session", counts.sessions);
             gauge(&mut registry, "requirement_classes", "Distinct requirements of jobs", counts.requirement_classes);
