@@ -209,7 +209,7 @@ impl Server {
 
     /// Handles up to `count` inputs as one batch, and checks what the partition made of them.
     pub(crate) fn step(&mut self, now: Timestamp, count: usize) -> Checked<u64> {
-        let loaded = !self.is_loading();
+        let was_loading = self.is_loading();
         let (mut taken, mut held) = (Vec::new(), VecDeque::new());
         for incoming in std::mem::take(&mut self.inbox) {
             if taken.len() < count && self.is_prompt(&incoming) {
@@ -252,7 +252,7 @@ impl Server {
         let hash = digest(&work.batch);
         self.queue.push_back(work);
         self.watch(watches)?;
-        if let Some(model) = self.model.as_ref().filter(|_| loaded != !self.is_loading()) {
+        if let Some(model) = self.model.as_ref().filter(|_| was_loading && !self.is_loading()) {
             let rows = self.partition.book().rows();
             rule!(rows == model.rows(), "everything is loaded\n  {rows:?}\n  not {:?}", model.rows());
         }
