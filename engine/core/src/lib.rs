@@ -9,8 +9,10 @@ mod event;
 mod execution;
 mod fact;
 mod id;
+mod index;
 #[doc(hidden)]
 pub mod mutant;
+mod prefetch;
 mod property;
 mod queue;
 mod row;

@@ -11,7 +11,7 @@ impl Book {
     /// A job waits: it goes to the bot that has asked longest, if one may take it.
     pub(super) fn serve_waiting(&mut self, now: Timestamp, index: JobIx, step: &mut Step) {
         while self.job(index).state == JobState::Queued {
-            let Some(session) = self.queue.longest_waiting(self.job(index).class) else { return };
+            let Some(session) = self.queue.longest_waiting(self.queue.line(self.job(index).line).0) else { return };
             let class = self.session(session).class;
             // Certain but for a job that is not loaded yet: then the bot waits for that one, and this one for them.
             let Some(best) = self.best(class) else {
@@ -55,7 +55,10 @@ impl Book {
         let (id, offers) = (self.job(job).id, self.job(job).offers);
         let lease = LeaseId { job: id, attempt: offers + 1 };
         let version = self.changed();
+        let (class, line) = (self.session(index).class, self.job(job).line);
+        self.jobs.speak_of(job);
         self.emit(Fact::LeaseOffered { lease, session: self.session(index).id, at: now }, step);
+        self.queue.taken(class, line);
         step.effects.push(Effect::JobChanged { job: id });
         self.session_mut(index).version = version;
         // Behind the others that ask: several free slots are filled in turn, not one bot after another.
@@ -72,6 +75,7 @@ impl Book {
     pub(super) fn withdraw(&mut self, now: Timestamp, index: JobIx, step: &mut Step) {
         let job = self.job(index);
         let lease = LeaseId { job: job.id, attempt: job.offers };
+        self.jobs.speak_of(index);
         self.emit(Fact::LeaseWithdrawn { lease }, step);
         step.effects.push(Effect::JobChanged { job: lease.job });
         self.serve_waiting(now, index, step);

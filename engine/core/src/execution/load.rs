@@ -44,7 +44,7 @@ impl Book {
     /// From now on these jobs are hidden.
     pub(super) fn hide(&mut self, hidden: Hidden) {
         let early = self.jobs.iter().map(|(_, job)| job.id).collect();
-        let lanes: BTreeSet<_> = self.jobs.iter().map(|(_, job)| job.lane).collect();
+        let lanes: BTreeSet<_> = self.jobs.iter().map(|(_, job)| self.queue.line(job.line).1).collect();
         lanes.iter().for_each(|lane| self.queue.hold_lane(*lane));
         let (first, blind) = (BTreeMap::new(), hidden.lines.is_none());
         let mut loading = Loading { early, first, blind, lanes, left: hidden.jobs };
@@ -58,8 +58,7 @@ impl Book {
             loading.first.entry(lane).or_default().insert(((row.rank, row.age), class));
         }
         self.jobs.reserve(hidden.jobs);
-        self.job_index.reserve(hidden.jobs);
-        self.operations.reserve(hidden.jobs);
+        self.by_action.reserve(hidden.jobs);
         self.loading = Some(loading);
     }
 
@@ -68,13 +67,13 @@ impl Book {
         let mut loading = self.loading.take().expect("jobs are loaded only after a restart that hid them");
         for row in rows {
             let known = if broken(Mutant::GoneJobLoaded) {
-                self.job_index.contains_key(&row.job)
+                self.job_ix(row.job).is_some()
             } else {
                 loading.early.contains(&row.job)
             };
             if !known {
                 loading.left = loading.left.saturating_sub(1);
-                self.restore_job(now, row, None);
+                self.restore_job(row, None);
             }
         }
         if last {
@@ -94,12 +93,12 @@ impl Book {
     /// take.
     fn is_first(&self, class: CapabilityIx, index: JobIx) -> bool {
         let Some(loading) = &self.loading else { return true };
-        let job = self.job(index);
+        let spot = self.spot(index);
+        let (_, own) = self.queue.line(spot.line);
         let before = |(lane, line): (&LaneIx, &BTreeSet<(Place, RequirementIx)>)| {
             let hidden = line.iter().find(|(_, need)| self.queue.serves(class, *need));
-            hidden.is_none_or(|(place, _)| {
-                self.queue.share_cmp(job.lane, *lane).then(job.place().cmp(place)) == Ordering::Less
-            })
+            hidden
+                .is_none_or(|(place, _)| self.queue.share_cmp(own, *lane).then(spot.place.cmp(place)) == Ordering::Less)
         };
         (!loading.blind && loading.first.iter().all(before)) || broken(Mutant::HiddenPassed)
     }

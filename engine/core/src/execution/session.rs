@@ -2,11 +2,13 @@
 
 use std::sync::Arc;
 
+use smallvec::SmallVec;
+
 use super::{Book, Timer};
 use crate::{
     Answer, BotStatus, Effect, Fact, InstanceName, LeaseId, OpenSession, PollId, Rejection, SLOTS_MAX, SessionChanged,
     SessionEnd, SessionId, SessionOpened, Step, Timestamp, UpdateSession,
-    execution::job::{JobState, Told},
+    execution::job::Told,
     mutant::{Mutant, broken},
     queue::{CapabilityIx, JobIx, SessionIx},
 };
@@ -27,17 +29,19 @@ pub(super) struct Session {
     pub(super) status: BotStatus,
     pub(super) opened_at: Timestamp,
     /// Jobs whose live lease it has. Changes with their facts.
-    pub(super) jobs: Vec<JobIx>,
+    pub(super) jobs: SmallVec<[JobIx; 4]>,
     /// Leases that the bot may still be working on though they are no longer its own: each keeps a slot busy
     /// until the bot stops listing it. Not durable: the bot's next update tells them anew.
     pub(super) ghosts: Vec<LeaseId>,
     /// The call that is held now. Not durable.
     pub(super) poll: Option<Poll>,
+    /// The newest call that was answered: it may still turn out that the bot did not hear. Not durable.
+    pub(super) answered: Option<PollId>,
     /// Its place among the bots that ask for work. Not durable.
     pub(super) ticket: Option<u64>,
     /// When it was last heard of. Not durable: a restart gives every session a full timeout.
     pub(super) contact: Timestamp,
-    /// The deadline that is set for it; may be earlier than needed, never later.
+    /// When it is looked at: may be earlier than anything of it is due, its leases included, never later.
     pub(super) timer: Option<Timestamp>,
     /// Grows whenever the bot's leases change by our doing. Not durable.
     pub(super) version: u64,
@@ -64,9 +68,10 @@ impl Session {
             hold_when_full: opened.hold_when_full,
             status: opened.status,
             opened_at: opened.at,
-            jobs: Vec::new(),
+            jobs: SmallVec::new(),
             ghosts: Vec::new(),
             poll: None,
+            answered: None,
             ticket: None,
             contact: opened.at,
             timer: None,
@@ -86,7 +91,7 @@ impl Book {
         if !(1..=SLOTS_MAX).contains(&open.slots) {
             return Err(Rejection::Slots(open.slots));
         }
-        if self.session_index.contains_key(&open.session) {
+        if self.session_ix(open.session).is_some() {
             return Err(Rejection::IdTaken(open.session.0));
         }
         if let Some(old) = self.bots.get(&(open.instance.clone(), open.bot_id.clone())) {
@@ -106,7 +111,7 @@ impl Book {
             })),
             step,
         );
-        let index = self.session_index[&open.session];
+        let index = self.session_ix(open.session).expect("it was just opened");
         self.hold(now, index, open.poll, open.hold_until);
         // A session that was just opened is news in itself, but a bot need not hear it before there is work.
         self.fill(now, index, step);
@@ -119,7 +124,8 @@ impl Book {
         update: UpdateSession,
         step: &mut Step,
     ) -> Result<(), Rejection> {
-        let index = *self.session_index.get(&update.session).ok_or(Rejection::UnknownSession(update.session))?;
+        let index = self.session_ix(update.session).ok_or(Rejection::UnknownSession(update.session))?;
+        self.expect_next(index);
         let session = self.session(index);
         let other = session.bot_id != update.bot_id || session.identity != update.identity;
         if other && !broken(Mutant::OtherBotUpdates) {
@@ -133,6 +139,7 @@ impl Book {
         self.supersede(now, index, step);
         self.note_worker(index, &update, step);
         self.session_mut(index).ghosts.clear();
+        self.expect_soon(index);
         for report in &update.leases {
             self.report(now, index, *report, step);
         }
@@ -150,7 +157,7 @@ impl Book {
 
     /// The call ended unanswered. Its bot was in contact until now; what this batch offered it, it will not hear.
     pub(super) fn poll_ended(&mut self, now: Timestamp, session: SessionId, poll: PollId, step: &mut Step) {
-        if let Some(index) = self.session_index.get(&session).copied()
+        if let Some(index) = self.session_ix(session)
             && self.session(index).poll.is_some_and(|held| held.id == poll)
         {
             if !broken(Mutant::EndedCallAsks) {
@@ -189,6 +196,9 @@ impl Book {
 
     fn note_worker(&mut self, index: SessionIx, update: &UpdateSession, step: &mut Step) {
         let session = self.session(index);
+        if update.worker.is_none() && session.status == update.status {
+            return;
+        }
         let offered = self.queue.offered(session.class);
         let (capabilities, slots, hold_when_full) = match &update.worker {
             Some(worker) => (canonical(worker.capabilities.clone()), worker.slots, worker.hold_when_full),
@@ -215,9 +225,8 @@ impl Book {
         let mut unheard = Vec::new();
         for job in &session.jobs {
             let job_state = self.job(*job);
-            let JobState::Leased(lease) = job_state.state else { panic!("a session holds leased jobs") };
             let id = LeaseId { job: job_state.id, attempt: job_state.offers };
-            if lease.started_at.is_some() || listed(id) {
+            if self.jobs.details(*job).started_at.is_some() || listed(id) {
                 return false;
             }
             unheard.push(*job);
@@ -233,13 +242,15 @@ impl Book {
     /// Whether the bot's list and ours are the same.
     fn agrees(&self, index: SessionIx, update: &UpdateSession) -> bool {
         let session = self.session(index);
-        let ours = |lease: LeaseId| {
-            self.job_ix(lease.job).is_some_and(|job| {
-                let job = self.job(job);
-                job.offers == lease.attempt && matches!(job.state, JobState::Leased(live) if live.session == index)
-            })
-        };
-        update.leases.len() == session.jobs.len() && update.leases.iter().all(|report| ours(report.lease))
+        if update.leases.len() != session.jobs.len() {
+            return false;
+        }
+        let mut ours: SmallVec<[LeaseId; 4]> = session.jobs.iter().map(|job| self.job(*job).lease()).collect();
+        // Sorted, so that naming one of them twice does not make up for another.
+        let mut theirs: SmallVec<[LeaseId; 4]> = update.leases.iter().map(|report| report.lease).collect();
+        ours.sort_unstable();
+        theirs.sort_unstable();
+        ours == theirs
     }
 
     fn hold(&mut self, now: Timestamp, index: SessionIx, id: PollId, hold_until: Option<Timestamp>) {
@@ -250,21 +261,49 @@ impl Book {
         self.arm(index);
     }
 
-    /// Sets the session's deadline, unless an earlier one is set already.
+    /// Sets the time to look at the session, unless it is looked at early enough already: contacts are many, and the
+    /// timeout of each but the last is overtaken.
     pub(super) fn arm(&mut self, index: SessionIx) {
-        let timeout = self.settings.session_timeout;
-        let session = &mut self.sessions[index.0 as usize];
-        let at = match session.poll {
-            Some(poll) => poll.hold_until,
-            None => session.contact.after(timeout),
+        let session = self.session(index);
+        let own = match session.poll {
+            // It is answered at the end of the batch, and that is a contact.
+            Some(poll) if poll.due => None,
+            Some(poll) => Some(poll.hold_until),
+            None => Some(session.contact.after(self.settings.session_timeout)),
         };
+        // A time that is set is not later than the deadlines of the leases.
+        let of_leases = match session.timer {
+            Some(_) => None,
+            None => session.jobs.iter().filter_map(|job| self.deadline_of(*job)).min(),
+        };
+        if let Some(at) = [own, of_leases].into_iter().flatten().min() {
+            self.look_at_session(index, at);
+        }
+    }
+
+    /// The session is looked at by then.
+    pub(super) fn look_at_session(&mut self, index: SessionIx, at: Timestamp) {
+        let session = &mut self.sessions[index.0 as usize];
         if session.timer.is_none_or(|set| at < set) {
-            if let Some(old) = session.timer {
+            if let Some(old) = session.timer.replace(at) {
                 self.timers.remove(&(old, Timer::Session(index)));
             }
-            session.timer = Some(at);
             self.timers.insert((at, Timer::Session(index)));
         }
+    }
+
+    /// Asks early for what the update of a busy bot will read: its leases, and the job that it will likely be given.
+    fn expect_next(&self, index: SessionIx) {
+        let session = self.session(index);
+        self.jobs.expect(self.queue.expect_best(session.class));
+        session.jobs.iter().take(4).for_each(|job| self.jobs.expect(*job));
+    }
+
+    /// The same a little later, for what those point at.
+    fn expect_soon(&self, index: SessionIx) {
+        let session = self.session(index);
+        self.queue.expect_best_soon(session.class);
+        session.jobs.iter().take(4).for_each(|job| self.queue.expect(self.job(*job).line));
     }
 }
 

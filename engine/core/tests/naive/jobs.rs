@@ -75,7 +75,7 @@ impl Naive {
             attempts_used: 0,
             operations: vec![Handle { id: submit.operation, cancelled: None, deleted: false }],
             state: State::Queued,
-            deadline: submit.queue_timeout.map(|timeout| now.after(timeout)),
+            deadline: submit.queue_timeout.map(|timeout| now.after(timeout).max(self.grace)),
         });
         self.set_weight(&submit.instance, &submit.lane, weight);
         self.facts.push(Fact::JobCreated(Box::new(JobCreated {
@@ -157,9 +157,10 @@ impl Naive {
     /// The job waits again, at its old place.
     pub(super) fn requeue(&mut self, now: Timestamp, job: JobId) {
         self.let_go(job);
+        let grace = self.grace;
         let known = self.job_mut(job);
         known.state = State::Queued;
-        known.deadline = known.queue_timeout.map(|timeout| known.queued_at.after(timeout));
+        known.deadline = known.queue_timeout.map(|timeout| known.queued_at.after(timeout).max(grace));
         self.serve(now, job);
     }
 

@@ -27,6 +27,8 @@ pub struct Naive {
     pub jobs: Vec<Job>,
     pub sessions: Vec<Session>,
     pub drains: Vec<(InstanceName, Arc<str>)>,
+    /// After a restart no wait is too long before this.
+    grace: Timestamp,
     /// The newest weight of each lane.
     weights: Vec<((InstanceName, LaneKey), u32)>,
     age: u64,
@@ -131,6 +133,7 @@ impl Naive {
             jobs: Vec::new(),
             sessions: Vec::new(),
             drains: Vec::new(),
+            grace: Timestamp(0),
             weights: Vec::new(),
             age: 0,
             tickets: 0,

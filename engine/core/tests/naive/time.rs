@@ -97,7 +97,7 @@ impl Naive {
 
     /// The process ends, and another begins with what is durable.
     pub fn restart(&mut self, now: Timestamp) {
-        let timeout = self.settings.session_timeout;
+        self.grace = now.after(self.settings.session_timeout);
         self.jobs.retain(|job| !matches!(job.state, State::Completed { .. }));
         self.jobs.sort_by_key(|job| job.age);
         self.age = self.jobs.last().map_or(0, |job| job.age);
@@ -112,9 +112,9 @@ impl Naive {
         for job in &mut self.jobs {
             // What is deleted comes back with its job: only finished operations can be deleted.
             job.operations.iter_mut().for_each(|handle| handle.deleted = false);
+            job.deadline = job.deadline.map(|at| at.max(self.grace));
             if let State::Leased { told, .. } = &mut job.state {
                 *told = Told::MayKnow;
-                job.deadline = job.deadline.map(|at| at.max(now.after(timeout)));
             }
         }
         for session in &mut self.sessions {
