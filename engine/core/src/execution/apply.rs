@@ -213,7 +213,7 @@ impl Book {
 
     /// Makes a session known by its id and by its bot.
     pub(super) fn insert_session(&mut self, session: Session) -> SessionIx {
-        let (id, bot) = (session.id, (session.instance.clone(), session.bot_id.clone()));
+        let (id, bot) = (session.id, self.bot_of(&session));
         let index = SessionIx(u32::try_from(self.sessions.insert(session)).expect("fewer than 2^32 sessions"));
         assert!(self.session_ix(id).is_none(), "session ids are unique");
         self.session_index.insert(hash_of_id(id.0), index.0);
@@ -224,7 +224,7 @@ impl Book {
     fn apply_changed(&mut self, changed: &SessionChanged) {
         let index = self.session_ix(changed.session).expect("a fact names a session that exists");
         let session = self.session(index);
-        let (instance, old) = (session.instance.clone(), session.class);
+        let (instance, old) = (self.queue.instance_of(session.class).clone(), session.class);
         let class = if self.queue.offered(old) == changed.capabilities.as_slice() {
             old
         } else {
@@ -249,7 +249,7 @@ impl Book {
         if let Some(at) = session.timer {
             self.timers.remove(&(at, Timer::Session(index)));
         }
-        let bot = (session.instance, session.bot_id);
+        let bot = self.bot_of(&session);
         if self.bots.get(&bot) == Some(&index) {
             self.bots.remove(&bot);
         }

@@ -46,9 +46,7 @@ impl Book {
         let session = self.session(index);
         (session.status == BotStatus::Ok || broken(Mutant::UnwellGetsWork))
             && session.poll.is_some()
-            && (broken(Mutant::DrainIgnored)
-                || self.drains.is_empty()
-                || !self.drains.contains(&(session.instance.clone(), session.bot_id.clone())))
+            && (broken(Mutant::DrainIgnored) || !self.is_drained(session))
     }
 
     pub(super) fn offer(&mut self, now: Timestamp, job: JobIx, index: SessionIx, step: &mut Step) {

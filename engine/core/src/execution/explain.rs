@@ -51,9 +51,10 @@ impl Book {
         let (needed, _) = self.queue.requirements(job.line);
         let (class, _) = self.queue.line(job.line);
         let instance = self.instance_of(index);
-        let of_instance = || self.sessions.iter().map(|(_, s)| s).filter(|s| s.instance == *instance);
+        let of_instance =
+            || self.sessions.iter().map(|(_, s)| s).filter(|s| self.queue.instance_of(s.class) == instance);
         let fitting: Vec<_> = of_instance().filter(|s| self.queue.serves(s.class, class)).collect();
-        let drained = |s: &&&super::session::Session| self.drains.contains(&(s.instance.clone(), s.bot_id.clone()));
+        let drained = |s: &&&super::session::Session| self.is_drained(s);
         let unwell = |s: &&&super::session::Session| s.status != BotStatus::Ok;
         let why = if of_instance().next().is_none() {
             Why::NoBots

@@ -185,9 +185,9 @@ impl Book {
     fn session_row_of(&self, session: &Session) -> SessionRow {
         SessionRow {
             session: session.id,
-            instance: session.instance.clone(),
-            bot_id: session.bot_id.clone(),
-            identity: session.identity.clone(),
+            instance: self.queue.instance_of(session.class).clone(),
+            bot_id: session.bot_id().into(),
+            identity: session.identity().into(),
             capabilities: self.queue.offered(session.class).to_vec(),
             slots: session.slots,
             hold_when_full: session.hold_when_full,

@@ -1,6 +1,6 @@
 //! Bots' sessions: hello, report, question, end.
 
-use std::sync::Arc;
+use std::{num::NonZeroU64, sync::Arc};
 
 use smallvec::SmallVec;
 
@@ -16,13 +16,15 @@ use crate::{
 /// `google.rpc.Code.UNAVAILABLE`: what a lease ends with when its bot is gone.
 pub(super) const UNAVAILABLE: i32 = 14;
 
-/// One life of a bot.
+/// One life of a bot. Three cache lines: ten thousand bots report in turn, and none is near when its turn comes. The
+/// instance is that of the class.
 #[derive(Debug)]
+#[repr(align(64))]
 pub(super) struct Session {
     pub(super) id: SessionId,
-    pub(super) instance: InstanceName,
-    pub(super) bot_id: Arc<str>,
-    pub(super) identity: Arc<str>,
+    /// The bot's own id, then its identity: both are compared with each update.
+    names: Box<str>,
+    bot_id_bytes: u32,
     pub(super) class: CapabilityIx,
     pub(super) slots: u32,
     pub(super) hold_when_full: bool,
@@ -38,7 +40,7 @@ pub(super) struct Session {
     /// The newest call that was answered: it may still turn out that the bot did not hear. Not durable.
     pub(super) answered: Option<PollId>,
     /// Its place among the bots that ask for work. Not durable.
-    pub(super) ticket: Option<u64>,
+    pub(super) ticket: Option<NonZeroU64>,
     /// When it was last heard of. Not durable: a restart gives every session a full timeout.
     pub(super) contact: Timestamp,
     /// When it is looked at: may be earlier than anything of it is due, its leases included, never later.
@@ -46,6 +48,8 @@ pub(super) struct Session {
     /// Grows whenever the bot's leases change by our doing. Not durable.
     pub(super) version: u64,
 }
+
+const _: () = assert!(size_of::<Session>() == 192, "a session is three cache lines");
 
 /// A call that is held.
 #[derive(Clone, Copy, Debug)]
@@ -60,9 +64,8 @@ impl Session {
     pub(super) fn new(opened: &SessionOpened, class: CapabilityIx) -> Self {
         Self {
             id: opened.session,
-            instance: opened.instance.clone(),
-            bot_id: opened.bot_id.clone(),
-            identity: opened.identity.clone(),
+            names: [&*opened.bot_id, &*opened.identity].concat().into(),
+            bot_id_bytes: u32::try_from(opened.bot_id.len()).expect("a bot's id came in a message of a few MiB"),
             class,
             slots: opened.slots,
             hold_when_full: opened.hold_when_full,
@@ -79,6 +82,16 @@ impl Session {
         }
     }
 
+    /// The bot's own id.
+    pub(super) fn bot_id(&self) -> &str {
+        &self.names[..self.bot_id_bytes as usize]
+    }
+
+    /// Who the bot authenticated as.
+    pub(super) fn identity(&self) -> &str {
+        &self.names[self.bot_id_bytes as usize..]
+    }
+
     /// Slots that the bot could fill now.
     pub(super) fn free(&self) -> u32 {
         let busy = u32::try_from(self.jobs.len() + self.ghosts.len()).unwrap_or(u32::MAX);
@@ -87,6 +100,15 @@ impl Session {
 }
 
 impl Book {
+    /// The instance and the bot's own id: what names a bot from one session to the next.
+    pub(super) fn bot_of(&self, session: &Session) -> (InstanceName, Arc<str>) {
+        (self.queue.instance_of(session.class).clone(), session.bot_id().into())
+    }
+
+    pub(super) fn is_drained(&self, session: &Session) -> bool {
+        !self.drains.is_empty() && self.drains.contains(&self.bot_of(session))
+    }
+
     pub(super) fn open_session(&mut self, now: Timestamp, open: OpenSession, step: &mut Step) -> Result<(), Rejection> {
         if !(1..=SLOTS_MAX).contains(&open.slots) {
             return Err(Rejection::Slots(open.slots));
@@ -127,7 +149,7 @@ impl Book {
         let index = self.session_ix(update.session).ok_or(Rejection::UnknownSession(update.session))?;
         self.expect_next(index);
         let session = self.session(index);
-        let other = session.bot_id != update.bot_id || session.identity != update.identity;
+        let other = *session.bot_id() != *update.bot_id || *session.identity() != *update.identity;
         if other && !broken(Mutant::OtherBotUpdates) {
             return Err(Rejection::OtherBot { session: update.session });
         }

@@ -212,15 +212,15 @@ impl Book {
         let leases = session.jobs.iter().map(|job| self.job(*job));
         SessionView {
             session: session.id,
-            instance: session.instance.clone(),
-            bot_id: session.bot_id.clone(),
+            instance: self.queue.instance_of(session.class).clone(),
+            bot_id: session.bot_id().into(),
             status: session.status,
             capabilities: self.queue.offered(session.class).to_vec(),
             slots: session.slots,
             leases: leases.map(|job| LeaseId { job: job.id, attempt: job.offers }).collect(),
             ghosts: session.ghosts.clone(),
             asking: session.ticket.is_some(),
-            drained: self.drains.contains(&(session.instance.clone(), session.bot_id.clone())),
+            drained: self.is_drained(session),
             opened_at: session.opened_at,
             contact: session.contact,
         }
@@ -235,7 +235,7 @@ impl Book {
                 Some(LeaseView {
                     lease: LeaseId { job: job.id, attempt: job.offers },
                     session: session.id,
-                    bot_id: session.bot_id.clone(),
+                    bot_id: session.bot_id().into(),
                     offered_at: lease.offered_at,
                     started_at: details.started_at,
                 })

@@ -132,6 +132,11 @@ impl Queue {
         }
     }
 
+    /// The instance that the bots of a class serve.
+    pub(crate) fn instance_of(&self, class: CapabilityIx) -> &InstanceName {
+        &self.capabilities[class.0 as usize].key.instance
+    }
+
     /// What the bots of a class offer.
     pub(crate) fn offered(&self, class: CapabilityIx) -> &[PropertySet] {
         &self.capabilities[class.0 as usize].key.capabilities

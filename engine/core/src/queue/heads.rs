@@ -8,7 +8,7 @@
 //! Of a class that few groups serve, a new head is announced to each of them; of one that many serve, once for all in
 //! the journal. So a group reads little that does not concern it, and an announcement has a bounded cost.
 
-use std::{cmp::Ordering, collections::VecDeque};
+use std::{cmp::Ordering, collections::VecDeque, num::NonZeroU64};
 
 use super::{
     CapabilityIx, Guess, JobIx, LaneIx, LineIx, Place, Queue, RequirementIx, SessionIx,
@@ -179,18 +179,18 @@ impl Queue {
     }
 
     /// The session asks for work from now on.
-    pub(crate) fn wait(&mut self, class: CapabilityIx, session: SessionIx) -> u64 {
+    pub(crate) fn wait(&mut self, class: CapabilityIx, session: SessionIx) -> NonZeroU64 {
         self.waits += 1;
         let group = self.capabilities[class.0 as usize].group;
         self.groups[group.0 as usize].waiting.insert(self.waits, (session, class));
         self.note_asking(group);
-        self.waits
+        NonZeroU64::new(self.waits).expect("it was just counted up")
     }
 
     /// The session asks no more.
-    pub(crate) fn stop_waiting(&mut self, class: CapabilityIx, ticket: u64) {
+    pub(crate) fn stop_waiting(&mut self, class: CapabilityIx, ticket: NonZeroU64) {
         let group = self.capabilities[class.0 as usize].group;
-        self.groups[group.0 as usize].waiting.remove(&ticket);
+        self.groups[group.0 as usize].waiting.remove(&ticket.get());
         self.note_asking(group);
     }
 
