@@ -35,6 +35,15 @@ pub enum Input<T> {
     Rows(RowsFn),
 }
 
+impl<T> Input<T> {
+    fn event(&self) -> Option<&Event> {
+        match self {
+            Self::Event { event, .. } => Some(event),
+            Self::Read(_) | Self::Rows(_) => None,
+        }
+    }
+}
+
 /// Looks at the book and says what to do once everything before is durable, if anything.
 pub type ReadFn = Box<dyn FnOnce(&Book) -> Option<ReleaseFn> + Send>;
 
@@ -110,7 +119,9 @@ impl Partition {
     /// Handles a batch of inputs at one instant.
     pub fn step<T>(&mut self, now: Timestamp, inputs: impl IntoIterator<Item = Input<T>>) -> Output<T> {
         let mut output = Output { batch: Batch::default(), releases: Vec::new(), results: Vec::new() };
-        for input in inputs {
+        let mut inputs = inputs.into_iter().collect::<Vec<_>>().into_iter();
+        while let Some(input) = inputs.next() {
+            self.book.look_ahead(inputs.as_slice().iter().filter_map(Input::event));
             match input {
                 Input::Event { event, attachment, token } => self.event(now, event, attachment, token, &mut output),
                 Input::Read(look) => output.releases.extend(look(&self.book).map(Release::Run)),

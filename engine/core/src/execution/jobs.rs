@@ -119,6 +119,11 @@ impl Jobs {
         }
     }
 
+    /// A job with this id will be taken in soon.
+    pub(super) fn expect_new(&self, id: JobId) {
+        self.by_id.expect(hash_of_id(id.0));
+    }
+
     /// The job will be looked for by its id soon.
     pub(super) fn expect_id(&self, index: JobIx) {
         self.by_id.expect(hash_of_id(self.get(index).id.0));

@@ -4,6 +4,7 @@
 //! lose (who is connected, which call is held, results that finished moments ago) is kept beside it and
 //! changes directly.
 
+mod ahead;
 mod answer;
 mod apply;
 mod assign;

@@ -92,6 +92,11 @@ impl Session {
         &self.names[self.bot_id_bytes as usize..]
     }
 
+    /// Both names: for those who want them near soon.
+    pub(super) fn names(&self) -> &str {
+        &self.names
+    }
+
     /// Slots that the bot could fill now.
     pub(super) fn free(&self) -> u32 {
         let busy = u32::try_from(self.jobs.len() + self.ghosts.len()).unwrap_or(u32::MAX);
@@ -147,7 +152,7 @@ impl Book {
         step: &mut Step,
     ) -> Result<(), Rejection> {
         let index = self.session_ix(update.session).ok_or(Rejection::UnknownSession(update.session))?;
-        self.expect_next(index);
+        self.expect_soon(index);
         let session = self.session(index);
         let other = *session.bot_id() != *update.bot_id || *session.identity() != *update.identity;
         if other && !broken(Mutant::OtherBotUpdates) {
@@ -161,7 +166,6 @@ impl Book {
         self.supersede(now, index, step);
         self.note_worker(index, &update, step);
         self.session_mut(index).ghosts.clear();
-        self.expect_soon(index);
         for report in &update.leases {
             self.report(now, index, *report, step);
         }
@@ -312,20 +316,6 @@ impl Book {
             }
             self.timers.insert((at, Timer::Session(index)));
         }
-    }
-
-    /// Asks early for what the update of a busy bot will read: its leases, and the job that it will likely be given.
-    fn expect_next(&self, index: SessionIx) {
-        let session = self.session(index);
-        self.jobs.expect(self.queue.expect_best(session.class));
-        session.jobs.iter().take(4).for_each(|job| self.jobs.expect(*job));
-    }
-
-    /// The same a little later, for what those point at.
-    fn expect_soon(&self, index: SessionIx) {
-        let session = self.session(index);
-        self.queue.expect_best_soon(session.class);
-        session.jobs.iter().take(4).for_each(|job| self.queue.expect(self.job(*job).line));
     }
 }
 

@@ -85,9 +85,8 @@ impl<T: Copy, const N: usize> Front<T, N> {
 
     fn move_up(&mut self) {
         let count = self.behind.len().min(N);
-        for at in (0..count).rev() {
-            self.front[at] = self.behind.pop_first().expect("as many as are behind were counted");
-        }
+        let places = self.front[..count].iter_mut().rev();
+        places.zip(self.behind.extract_if(.., |_, _| true)).for_each(|(place, next)| *place = next);
         self.in_front = count as u32;
     }
 

@@ -16,7 +16,7 @@ use super::{
 };
 use crate::{
     mutant::{Mutant, broken},
-    prefetch::{prefetch, prefetch_all},
+    prefetch::prefetch,
 };
 
 /// A group that lags further behind than this collects its heads anew.
@@ -158,11 +158,9 @@ impl Queue {
         let index = self.capabilities[class.0 as usize].group;
         let Guess(line, job) = self.guesses[index.0 as usize];
         if let Some(line) = self.lines.get(line.0 as usize) {
-            prefetch(line);
-            prefetch(&line.waiting);
+            prefetch(&line.lane);
         }
-        prefetch(&self.groups[index.0 as usize].heads);
-        prefetch(&self.groups[index.0 as usize].cursor);
+        prefetch(&self.groups[index.0 as usize]);
         job
     }
 
@@ -174,7 +172,7 @@ impl Queue {
             prefetch(first);
         }
         if let Some((_, set)) = self.groups[index.0 as usize].heads.get_index(0) {
-            prefetch_all(set.front());
+            prefetch(set.front());
         }
     }
 

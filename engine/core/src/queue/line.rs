@@ -10,7 +10,7 @@ pub(super) struct Line {
     pub(super) lane: LaneIx,
     /// Jobs that name the line, waiting, running or remembered: it is gone with the last.
     jobs: u32,
-    pub(super) waiting: Front<JobIx, 8>,
+    pub(super) waiting: Front<JobIx, 16>,
 }
 
 impl Queue {

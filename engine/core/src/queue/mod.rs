@@ -167,7 +167,7 @@ impl Queue {
 
     /// The line will be looked at soon.
     pub(crate) fn expect(&self, line: LineIx) {
-        prefetch(&self.lines[line.0 as usize]);
+        prefetch(&self.lines[line.0 as usize].lane);
     }
 
     /// How many requirement classes, capability classes and lanes there are.
