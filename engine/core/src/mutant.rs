@@ -78,6 +78,13 @@ mutants! {
     ResultOfStraggler,
     FeedGap,
     SequenceRestarts,
+    // Consumers of the feed, in berth-runtime.
+    CursorBeforeKv,
+    KvWithoutCursor,
+    EventsHandledTwice,
+    FailedCallKept,
+    TableAheadOfDisk,
+    GapNotTold,
 }
 
 #[cfg(feature = "mutants")]

@@ -186,5 +186,8 @@ fn the_last_handle_that_is_cancelled_ends_the_job_and_its_watchers_hear() {
     assert_eq!(first.effects, [Effect::OperationCancelled { operation: OperationId(10), job: JobId(10) }]);
     let last = handle(&mut book, Event::Cancel { operation: OperationId(11) });
     assert_eq!(last.effects, [Effect::JobChanged { job: JobId(10) }]);
-    assert_eq!(last.facts.last(), Some(&Fact::JobCompleted { job: JobId(10), at: NOW, outcome: Outcome::Cancelled }));
+    assert_eq!(
+        last.facts.last(),
+        Some(&Fact::JobCompleted { job: JobId(10), at: NOW, outcome: Outcome::Cancelled, ran_ms: 0 })
+    );
 }

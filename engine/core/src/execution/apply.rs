@@ -48,7 +48,7 @@ impl Book {
                 }
                 self.requeue(index);
             }
-            Fact::JobCompleted { job, at, outcome } => self.apply_completed(*job, *at, *outcome),
+            Fact::JobCompleted { job, at, outcome, ran_ms: _ } => self.apply_completed(*job, *at, *outcome),
             Fact::SessionOpened(opened) => self.apply_opened(opened),
             Fact::SessionChanged(changed) => self.apply_changed(changed),
             Fact::SessionClosed { session, .. } => self.apply_closed(*session),

@@ -117,6 +117,13 @@ impl Book {
         self.jobs.get_mut(index)
     }
 
+    /// How long the live attempt has taken: since the bot was heard to work on it, or else since it was offered.
+    pub(super) fn ran_ms(&self, now: Timestamp, index: JobIx) -> u32 {
+        let JobState::Leased(lease) = self.job(index).state else { return 0 };
+        let ran = now.since(self.jobs.details(index).started_at.unwrap_or(lease.offered_at));
+        u32::try_from(ran.as_millis()).unwrap_or(u32::MAX)
+    }
+
     /// Where the job stands when it waits.
     pub(super) fn spot(&self, index: JobIx) -> Spot {
         Spot { line: self.job(index).line, place: self.jobs.details(index).place }

@@ -86,8 +86,9 @@ impl Book {
     /// Ends a job and tells who watches it.
     pub(super) fn complete(&mut self, now: Timestamp, index: JobIx, outcome: Outcome, step: &mut Step) {
         let job = self.job(index).id;
+        let ran_ms = self.ran_ms(now, index);
         self.jobs.speak_of(index);
-        self.emit(Fact::JobCompleted { job, at: now, outcome }, step);
+        self.emit(Fact::JobCompleted { job, at: now, outcome, ran_ms }, step);
         if !broken(Mutant::EndNotTold) {
             step.effects.push(Effect::JobChanged { job });
         }

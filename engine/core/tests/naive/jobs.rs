@@ -184,11 +184,17 @@ impl Naive {
     }
 
     pub(super) fn complete(&mut self, now: Timestamp, job: JobId, outcome: Outcome) {
+        let ran_ms = match self.job_mut(job).state {
+            State::Leased { offered_at, started_at, .. } => {
+                now.since(started_at.unwrap_or(offered_at)).as_millis().try_into().unwrap_or(u32::MAX)
+            }
+            _ => 0,
+        };
         self.let_go(job);
         let known = self.job_mut(job);
         known.state = State::Completed { at: now, outcome };
         known.deadline = None;
-        self.facts.push(Fact::JobCompleted { job, at: now, outcome });
+        self.facts.push(Fact::JobCompleted { job, at: now, outcome, ran_ms });
     }
 
     /// Ends a job from our side: if a bot has it, its slot stays busy until the bot lets go.

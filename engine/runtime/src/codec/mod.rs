@@ -13,7 +13,7 @@ use bytes::Bytes;
 
 pub(crate) use self::turn::{Turn, read_turn};
 pub use self::{
-    fact::{decode_feed, encode_feed},
+    fact::{decode_feed, encode_feed, feed_time},
     key::{drain_key, finished_key, finished_key_job, id_key, key_id},
     row::{
         decode_drain, decode_job, decode_lease, decode_session, encode_drain, encode_job, encode_lease, encode_session,
