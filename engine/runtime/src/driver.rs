@@ -105,6 +105,9 @@ pub(crate) struct Driver {
     pub(crate) endings: mpsc::UnboundedReceiver<Event>,
     pub(crate) endings_sender: mpsc::UnboundedSender<Event>,
     pub(crate) observer: Arc<dyn Observer>,
+    /// The feed's next position, as it is on disk; and what the last batch made of it.
+    pub(crate) appended: watch::Sender<u64>,
+    pub(crate) feed_told: u64,
     pub(crate) polls: HashMap<(SessionId, PollId), (PollReply, Option<Home>)>,
     pub(crate) watchers: HashMap<JobId, Vec<Watcher>>,
 }
@@ -269,7 +272,8 @@ impl Driver {
     }
 
     fn step(&mut self, inputs: Vec<Input<Token>>, leaving: &mut Leaving) -> Batch {
-        let output = self.partition.step(self.clock.now(), inputs);
+        let mut output = self.partition.step(self.clock.now(), inputs);
+        output.releases.extend(self.tell_of_feed());
         self.history.remember_results(output.results);
         let mut submitted = Vec::new();
         for release in output.releases {
@@ -299,6 +303,19 @@ impl Driver {
             leaving.add(home.as_ref(), Leave::Submitted(reply, Ok((accepted, updates))));
         }
         output.batch
+    }
+
+    /// Wakes who reads the feed, once what was appended is durable.
+    fn tell_of_feed<T>(&mut self) -> Option<Release<T>> {
+        let next = self.partition.next_sequence();
+        if next == std::mem::replace(&mut self.feed_told, next) {
+            return None;
+        }
+        let appended = self.appended.clone();
+        let tell = move || {
+            appended.send_replace(next);
+        };
+        Some(Release::Run(Box::new(tell)))
     }
 
     fn effect(&mut self, effect: Effect, leaving: &mut Leaving) {

@@ -89,6 +89,8 @@ pub struct Engine {
     endings: mpsc::UnboundedSender<Event>,
     clock: Clock,
     history: History,
+    /// Kept to subscribe to it; the driver alone sends.
+    appended: watch::Sender<u64>,
     space: Arc<SpaceGate>,
     polls: Arc<AtomicU64>,
 }
@@ -127,6 +129,8 @@ impl Engine {
         let (patient, patient_inbox) = mpsc::channel(INBOX_MAX);
         let (endings, endings_inbox) = mpsc::unbounded_channel();
         let history = History::new(store, partition);
+        let feed_told = recovered.next_sequence();
+        let appended = watch::Sender::new(feed_told);
         let driver = Driver {
             partition: recovered,
             history: history.clone(),
@@ -139,6 +143,8 @@ impl Engine {
             endings: endings_inbox,
             endings_sender: endings.clone(),
             observer: options.observer,
+            feed_told,
+            appended: appended.clone(),
             polls: Default::default(),
             watchers: Default::default(),
         };
@@ -154,6 +160,7 @@ impl Engine {
             endings,
             clock: options.clock,
             history,
+            appended,
             space: Arc::new(space),
             // Calls of a session that outlives a restart get new numbers.
             polls: Arc::new(AtomicU64::new(1)),
@@ -165,6 +172,11 @@ impl Engine {
     /// The engine's time.
     pub fn now(&self) -> Timestamp {
         self.clock.now()
+    }
+
+    /// The feed's next position, as it is on disk: changes when events are durable.
+    pub fn appended(&self) -> watch::Receiver<u64> {
+        self.appended.subscribe()
     }
 
     /// What is stored of jobs: bodies, results, finished operations.

@@ -13,6 +13,7 @@ mod committer;
 pub mod contract;
 mod driver;
 mod engine;
+pub mod feed;
 mod history;
 pub mod home;
 mod loading;

@@ -116,6 +116,11 @@ impl Partition {
         &self.book
     }
 
+    /// The position that the next feed record will have.
+    pub fn next_sequence(&self) -> u64 {
+        self.next_sequence
+    }
+
     /// Handles a batch of inputs at one instant.
     pub fn step<T>(&mut self, now: Timestamp, inputs: impl IntoIterator<Item = Input<T>>) -> Output<T> {
         let mut output = Output { batch: Batch::default(), releases: Vec::new(), results: Vec::new() };
