@@ -44,6 +44,8 @@ pub(crate) struct Ledger {
     model: Option<Naive>,
     next_sequence: u64,
     records: VecDeque<(u64, Bytes)>,
+    /// Where jobs were created (`false`) and completed (`true`).
+    turns: BTreeMap<u64, bool>,
     /// Records below are trimmed, perhaps.
     trimmed: u64,
     jobs: BTreeMap<JobId, Truth>,
@@ -63,6 +65,7 @@ impl Ledger {
             model: with_model.then(|| Naive::new(settings)),
             next_sequence: 1,
             records: VecDeque::new(),
+            turns: BTreeMap::new(),
             trimmed: 1,
             jobs: BTreeMap::new(),
             order: VecDeque::new(),
@@ -105,6 +108,13 @@ impl Ledger {
                 self.order.push_back(oldest);
             }
         }
+        for (fact, (sequence, _)) in work.facts.iter().zip(&work.records) {
+            match fact {
+                Fact::JobCreated(_) => drop(self.turns.insert(*sequence, false)),
+                Fact::JobCompleted { .. } => drop(self.turns.insert(*sequence, true)),
+                _ => {}
+            }
+        }
         self.records.extend(work.records.iter().cloned());
         while self.records.len() > 4 * CHECKED {
             self.records.pop_front();
@@ -124,6 +134,17 @@ impl Ledger {
             }
         }
         Ok(())
+    }
+
+    /// How many jobs were created and completed by events below a position, without those that were missed. Only what
+    /// was trimmed may be missed.
+    pub(crate) fn tally(&self, next: u64, missed: &[std::ops::Range<u64>]) -> Checked<(u64, u64)> {
+        for gap in missed {
+            rule!(gap.start < gap.end && gap.end <= self.trimmed, "events {gap:?} are there, and were not heard");
+        }
+        let heard = self.turns.range(..next).filter(|(sequence, _)| !missed.iter().any(|gap| gap.contains(sequence)));
+        let (completed, created): (Vec<_>, Vec<_>) = heard.partition(|(_, completed)| **completed);
+        Ok((created.len() as u64, completed.len() as u64))
     }
 
     pub(crate) fn next_sequence(&self) -> u64 {

@@ -117,6 +117,12 @@ mod enabled {
             Mutant::ResultOfStraggler => "the result of an older attempt is stored for the newest",
             Mutant::FeedGap => "the feed is not dense",
             Mutant::SequenceRestarts => "after a restart the feed is written over",
+            Mutant::CursorBeforeKv => "a consumer's place is committed before what it wrote",
+            Mutant::KvWithoutCursor => "what a consumer wrote is committed without its place",
+            Mutant::EventsHandledTwice => "a consumer is given events again that it has handled",
+            Mutant::FailedCallKept => "what a failed call wrote stays in memory",
+            Mutant::TableAheadOfDisk => "a plugin's table is seen before it is durable",
+            Mutant::GapNotTold => "a consumer that was left behind is not told",
         }
     }
 }

@@ -15,6 +15,7 @@ use berth_core::{
 };
 use berth_runtime::{
     codec,
+    feed::Pending,
     memory::{Disk, InFlight, MemoryStore},
     partition::{Attachment, Input, Partition, Release},
     recover::{Limits, Loader, RecoverError, recover},
@@ -59,6 +60,10 @@ pub(crate) enum Incoming {
     Trim {
         below: u64,
     },
+    /// What a consumer of the feed wrote.
+    Keep {
+        rows: Pending,
+    },
 }
 
 /// Something that may leave when its batch is durable.
@@ -69,6 +74,7 @@ pub(crate) enum Leave {
     Watching { watcher: u64, operation: OperationId, stage: Option<Stage> },
     Update { watcher: u64, stage: Stage },
     Looked { operation: OperationId, stage: Option<Stage> },
+    Kept,
 }
 
 /// One step that was handled.
@@ -98,7 +104,7 @@ pub(crate) enum Finished {
 }
 
 pub(crate) struct Server {
-    pub(crate) store: MemoryStore,
+    pub(crate) store: Arc<MemoryStore>,
     fence: Fence,
     pub(crate) partition: Partition,
     inbox: VecDeque<Incoming>,
@@ -120,9 +126,9 @@ pub(crate) struct Server {
 
 impl Server {
     pub(crate) fn start(disk: &Disk, settings: Settings, now: Timestamp, limits: Limits) -> Checked<Self> {
-        let store = MemoryStore::open(disk);
+        let store = Arc::new(MemoryStore::open(disk));
         let fence = store.acquire(PARTITION).map_err(|error| Violation(format!("cannot acquire: {error}")))?;
-        let recovered = recover(&store, PARTITION, settings, now, limits);
+        let recovered = recover(&*store, PARTITION, settings, now, limits);
         let (partition, loader) = recovered.map_err(|error| Violation(format!("cannot recover: {error}")))?;
         let next_sequence = store.next_sequence(PARTITION).map_err(|error| Violation(error.to_string()))?;
         Ok(Self {
@@ -170,6 +176,7 @@ impl Server {
         let needs_every_job = match incoming {
             Incoming::Event { event, .. } => event.needs_every_job(),
             Incoming::Look { .. } | Incoming::Watch { .. } | Incoming::Trim { .. } => true,
+            Incoming::Keep { .. } => false,
         };
         !(self.is_loading() && needs_every_job)
     }
@@ -178,7 +185,7 @@ impl Server {
     pub(crate) fn read_ahead(&mut self, rows: usize) -> Result<(), RecoverError> {
         let Some(loader) = &mut self.loader else { return Ok(()) };
         let ahead = &mut self.ahead;
-        let read = loader.read(&self.store, rows, |event| {
+        let read = loader.read(&*self.store, rows, |event| {
             ahead.push_back(event);
             ControlFlow::Break(())
         });
@@ -223,6 +230,7 @@ impl Server {
         let inputs = taken.first().zip(taken.last()).map(|((first, _), (last, _))| (*first, *last));
         let marks = Arc::new(Mutex::new(Vec::new()));
         let looks = Arc::new(Mutex::new(VecDeque::new()));
+        let mut kept = 0;
         let (mut given, mut watches, mut events) = (Vec::new(), Vec::new(), Vec::new());
         for (number, incoming) in taken {
             match incoming {
@@ -240,6 +248,10 @@ impl Server {
                     })));
                 }
                 Incoming::Watch { operation, watcher } => watches.push((operation, watcher)),
+                Incoming::Keep { rows } => {
+                    given.push(Input::Rows(Box::new(move |batch| rows.write(batch))));
+                    kept += 1;
+                }
                 Incoming::Trim { below } => {
                     given.push(Input::Rows(Box::new(move |batch| batch.trim_feed(below))));
                 }
@@ -248,7 +260,8 @@ impl Server {
         let output = self.partition.step(now, given);
         let marks = marks.lock().expect("nobody panics with it").clone();
         let facts = self.facts(&output.batch, &marks)?;
-        let work = self.check(now, inputs, events, facts, output.batch, output.releases, &looks)?;
+        let mut work = self.check(now, inputs, events, facts, output.batch, output.releases, &looks)?;
+        work.leaves.extend((0..kept).map(|_| Leave::Kept));
         let hash = digest(&work.batch);
         self.queue.push_back(work);
         self.watch(watches)?;

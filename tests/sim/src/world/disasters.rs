@@ -46,6 +46,7 @@ impl World {
         // Somebody makes room before the next start.
         self.disk.set_free_bytes(1 << 40);
         self.trace(|| "the server dies".into());
+        self.consumer = None;
         let mut server = self.server.take().expect("it runs");
         let lost: Vec<_> = server.take_inbox();
         lost.iter().for_each(|incoming| self.failed(incoming));
@@ -89,6 +90,7 @@ impl World {
         let unreleased = std::mem::take(&mut self.unreleased);
         self.ledger.restarted(&mut server, unreleased, self.now)?;
         self.server = Some(server);
+        self.consumer = None;
         Ok(())
     }
 

@@ -3,6 +3,7 @@
 
 mod bots;
 mod clients;
+mod consumer;
 mod disasters;
 mod network;
 mod process;
@@ -45,6 +46,9 @@ struct Watcher {
 
 pub(crate) struct World {
     rng: Rng,
+    /// Decides for the consumer of the feed alone.
+    ears: Rng,
+    consumer: Option<consumer::Consumer>,
     now: Timestamp,
     settings: Settings,
     disk: Disk,
@@ -98,6 +102,8 @@ impl World {
         let bots = bots.collect();
         Ok(Self {
             rng,
+            ears: Rng::new(!seed),
+            consumer: None,
             now: START,
             settings,
             disk,
@@ -123,6 +129,9 @@ impl World {
         self.pass_time();
         if self.server.is_none() && self.now >= self.down_until {
             return self.start();
+        }
+        if self.ears.chance(100) {
+            self.hear()?;
         }
         let due = self.server.as_ref().and_then(|server| server.partition.book().next_deadline());
         if due.is_some_and(|at| at <= self.now) && self.rng.chance(700) {

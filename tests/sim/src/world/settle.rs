@@ -72,6 +72,7 @@ impl World {
                 self.finish_commit()?;
             }
         }
+        self.hear_all()?;
         let Some(server) = &self.server else { return Ok(()) };
         for operation in self.ledger.promised() {
             let stage = self.ledger.look(server, operation)?;
