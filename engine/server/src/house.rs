@@ -10,6 +10,7 @@ use berth_runtime::{
     Committer, Engine, Options,
     cas::Cas,
     clock::Clock,
+    feed::Listeners,
     recover::{Limits, RecoverError},
     store::{PartitionId, Store, StoreError},
     sweep,
@@ -34,11 +35,17 @@ const PARTITION: PartitionId = PartitionId(0);
 const SPACE_EVERY: Duration = Duration::from_secs(1);
 const SWEEP_EVERY: Duration = Duration::from_secs(60);
 
+/// How long events gather before their consumers are asked, where few happen: each call is followed by a commit, and a
+/// build that sends one action after the other would wait behind those.
+const LISTEN_LINGER: Duration = Duration::from_millis(10);
+
 /// A running server.
 pub(crate) struct House {
     pub(crate) grpc_address: SocketAddr,
     pub(crate) http_address: SocketAddr,
     engine: Engine,
+    /// Consumers of the event feed: one for each plugin that hears events.
+    listeners: Arc<Listeners>,
     driver: JoinHandle<Result<(), RecoverError>>,
     health: Health,
     bots: Vec<JoinHandle<()>>,
@@ -97,7 +104,8 @@ impl House {
         let mut routes = RoutesBuilder::default();
         let health = services.add_services(&mut routes).await;
         blobs.add_services(&mut routes);
-        let metrics = Arc::new(Metrics::new(engine.clone(), commits, policies.plugins));
+        let listeners = Arc::new(Listeners::new(engine.clone(), LISTEN_LINGER));
+        let metrics = Arc::new(Metrics::new(engine.clone(), commits, policies.plugins, listeners.clone()));
         let bots_shutdown = Shutdown::new();
         let grpc = doors.serve(grpc, &mut transport(), &routes.routes());
         let bots = start_bots(config, grpc_address, &bots_shutdown)?;
@@ -105,6 +113,7 @@ impl House {
             grpc_address,
             http_address,
             engine,
+            listeners,
             driver,
             health,
             bots,
@@ -135,6 +144,7 @@ impl House {
             let _ = tokio::time::timeout(patience, bot).await;
         }
         self.health.stop_serving().await;
+        self.listeners.close().await;
         self.engine.stop().await;
         // It may be what failed: a task is waited for once.
         if !self.driver.is_finished() && tokio::time::timeout(patience, &mut self.driver).await.is_err() {
