@@ -216,6 +216,13 @@ impl Running {
 }
 
 impl Shown {
+    /// The loop is over, and nobody told it to end.
+    fn ended(&self, error: &dyn std::fmt::Display) {
+        if let Some(listening) = &mut lock(&self.0).listener {
+            listening.state = ListenerState::Stopped { sequence: listening.next, error: error.to_string() };
+        }
+    }
+
     fn show(&self, follower: &Follower) {
         let listening = Listening {
             next: follower.next(),
@@ -239,12 +246,15 @@ impl Loop {
     /// Until it is told to stop, or the engine stops.
     async fn run(mut self, mut stopped: watch::Receiver<bool>) {
         let mut appended = self.engine.appended();
+        // A panic takes the rest of the loop with it.
+        let shown = self.shown.clone();
         while !*stopped.borrow_and_update() {
             appended.borrow_and_update();
             let (back, turn) = match tokio::task::spawn_blocking(move || self.turn()).await {
                 Ok(turn) => turn,
                 Err(error) => {
                     tracing::error!(%error, "a consumer of the feed panicked and hears no more");
+                    shown.ended(&error);
                     return;
                 }
             };
@@ -277,6 +287,7 @@ impl Loop {
                 },
                 Err(error) => {
                     tracing::error!(%error, "the feed cannot be read: its consumer hears no more");
+                    shown.ended(&error);
                     false
                 }
             };
