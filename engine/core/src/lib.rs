@@ -4,6 +4,7 @@
 //! randomness: the same events give the same facts, to the last bit. Storing facts, telling time and talking
 //! to the world is `berth-runtime`'s part. Start reading at [`Book`].
 
+mod choose;
 mod digest;
 mod event;
 mod execution;
@@ -19,6 +20,7 @@ mod row;
 mod time;
 mod verdict;
 
+pub use choose::{Chooser, LANE_VIEWS_MAX, LaneView, WorkerView};
 pub use digest::{Digest, DigestError};
 pub use event::{
     Answer, BotStatus, Effect, Event, LeaseReport, OpenSession, Rejection, Reply, ReportedState, Stage, Step, Submit,
