@@ -3,8 +3,9 @@
 use std::{sync::Arc, time::Duration};
 
 use crate::{
-    Digest, Fact, InstanceName, JobId, LaneKey, LeaseId, OperationId, Outcome, PollId, PropertySet, SessionId,
+    Digest, Fact, InstanceName, JobId, JobRow, LaneKey, LeaseId, OperationId, Outcome, PollId, PropertySet, SessionId,
     Timestamp,
+    mutant::{Mutant, broken},
 };
 
 /// Something that happened outside. One event makes at most 1 024 facts.
@@ -55,6 +56,34 @@ pub enum Event {
     },
     /// Time has passed: deadlines may be due.
     Tick,
+    /// More of the jobs that a restart left for later are read, in any order. Rows of jobs that the book has known
+    /// from its start may be among them.
+    JobsLoaded {
+        /// Their rows.
+        rows: Vec<JobRow>,
+        /// Whether every job was among these, or in an event before.
+        last: bool,
+    },
+}
+
+impl Event {
+    /// Whether its outcome may hang on any job there is. After a restart such an event waits until every job is
+    /// loaded; the others are handled meanwhile.
+    pub fn needs_every_job(&self) -> bool {
+        match self {
+            // Is the action in flight already?
+            Event::Submit(_) => !broken(Mutant::SubmitNotHeld),
+            Event::SubmitCached(_) | Event::Cancel { .. } | Event::Delete { .. } => true,
+            // A bot's own leases are all known, and who gets new work is decided as if all jobs were.
+            Event::OpenSession(_)
+            | Event::UpdateSession(_)
+            | Event::PollEnded { .. }
+            | Event::Undelivered { .. }
+            | Event::Drain { .. }
+            | Event::Tick
+            | Event::JobsLoaded { .. } => false,
+        }
+    }
 }
 
 /// An action to execute, with the answers of the policies.

@@ -72,6 +72,8 @@ pub enum Fact {
         at: Timestamp,
         /// How.
         outcome: Outcome,
+        /// How long its last attempt took, in whole milliseconds; 0: no bot had it. Kept for those who read the feed.
+        ran_ms: u32,
     },
     /// A bot's session began.
     SessionOpened(Box<SessionOpened>),

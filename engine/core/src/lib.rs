@@ -4,19 +4,23 @@
 //! randomness: the same events give the same facts, to the last bit. Storing facts, telling time and talking
 //! to the world is `berth-runtime`'s part. Start reading at [`Book`].
 
+mod choose;
 mod digest;
 mod event;
 mod execution;
 mod fact;
 mod id;
+mod index;
 #[doc(hidden)]
 pub mod mutant;
+mod prefetch;
 mod property;
 mod queue;
 mod row;
 mod time;
 mod verdict;
 
+pub use choose::{Chooser, LANE_VIEWS_MAX, LaneView, WorkerView};
 pub use digest::{Digest, DigestError};
 pub use event::{
     Answer, BotStatus, Effect, Event, LeaseReport, OpenSession, Rejection, Reply, ReportedState, Stage, Step, Submit,
@@ -26,6 +30,6 @@ pub use execution::{Book, Counts, JobView, LeaseView, OperationView, SLOTS_MAX, 
 pub use fact::{Fact, JobCreated, Outcome, SessionChanged, SessionEnd, SessionOpened};
 pub use id::{IdError, InstanceName, JobId, LaneKey, LeaseId, OperationId, PollId, SessionId};
 pub use property::{Property, PropertySet};
-pub use row::{DrainRow, JobRow, JobRowState, LeaseRow, OperationRow, Rows, SessionRow};
+pub use row::{DrainRow, Hidden, HiddenLine, JobRow, JobRowState, LeaseRow, OperationRow, Rows, SessionRow};
 pub use time::Timestamp;
 pub use verdict::{Affinity, AttemptAction, AttemptReason, Limit, Verdict};

@@ -61,6 +61,12 @@ mutants! {
     RestoreForgetsDrains,
     RestoreKeepsContact,
     RestoreWithoutGrace,
+    HiddenPassed,
+    WeightOfHeads,
+    SubmitNotHeld,
+    LeasedNotFirst,
+    GoneJobLoaded,
+    WaitingNotServed,
     // What others hear.
     EndNotTold,
     HandleEndNotTold,
@@ -72,6 +78,13 @@ mutants! {
     ResultOfStraggler,
     FeedGap,
     SequenceRestarts,
+    // Consumers of the feed, in berth-runtime.
+    CursorBeforeKv,
+    KvWithoutCursor,
+    EventsHandledTwice,
+    FailedCallKept,
+    TableAheadOfDisk,
+    GapNotTold,
 }
 
 #[cfg(feature = "mutants")]

@@ -137,3 +137,23 @@ impl Rows {
         self.drains.sort();
     }
 }
+
+/// What is left for later by a restart that serves before every job is loaded.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Hidden {
+    /// How many jobs: each waits, and none has a lease.
+    pub jobs: usize,
+    /// Where they stand. `None`: nobody knows, so nobody is given work before they are all loaded.
+    pub lines: Option<Vec<HiddenLine>>,
+}
+
+/// Hidden jobs of one requirement class in one lane. Every job of the two that is not hidden comes before them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HiddenLine {
+    /// The one that goes first.
+    pub first: JobRow,
+    /// Weight of the newest job of the line, hidden or not, and that job's age.
+    pub weight: u32,
+    /// See `weight`.
+    pub newest: u64,
+}

@@ -5,12 +5,17 @@
 use std::hint::black_box;
 use std::time::{Duration, Instant};
 
+use berth_core::{Chooser, LaneView, PropertySet, WorkerView};
+use berth_plugin_host::{Function, Limits};
 use berth_runtime::builtin::BuiltinPolicy;
 use berth_runtime::policy::{ExecutionQuestion, PlaceQuestion, Policy, WorkerQuestion};
 
 #[path = "../tests/it/guests.rs"]
 #[allow(dead_code, reason = "the tests need more of it")]
 mod guests;
+#[path = "../tests/it/questions.rs"]
+#[allow(dead_code, reason = "the tests need more of it")]
+mod questions;
 
 fn main() {
     let bundled = guests::bundled();
@@ -39,10 +44,63 @@ fn main() {
             black_box(policy.place(black_box(&questions)));
         });
     }
+    others();
     for plugin in bundled.stats() {
         let faults: u64 = plugin.functions.iter().flat_map(|function| function.faults).sum();
         assert_eq!(faults, 0, "a fault is answered by the built-in rule, so the figures would be void: {plugin:?}");
     }
+}
+
+/// Questions that the built-in rule does not know, put to a guest that exports everything.
+fn others() {
+    let plugin = guests::load("probe", Limits::default());
+    let policy = guests::policy(&plugin);
+    println!("\n{:<48} {:>12}", "nanoseconds a call, a guest on contract 1.0", "wasm");
+    let alone = |what: &str, calls: usize, call: &mut dyn FnMut()| {
+        println!("{what:<48} {:>12.0}", nanos(calls, call));
+    };
+    for jobs in [1, 100, 1000] {
+        let questions: Vec<_> = (0..jobs).map(|_| job("//some/package:target")).collect();
+        alone(&format!("place, one column, {jobs} jobs a call"), jobs, &mut || _ = black_box(policy.place(&questions)));
+        let everything: Vec<_> = questions.iter().map(|job| PlaceQuestion { mnemonic: "everything", ..*job }).collect();
+        alone(&format!("place, all columns, {jobs} jobs a call"), jobs, &mut || {
+            _ = black_box(policy.place(&everything))
+        });
+    }
+    let (arguments, set) = (["cc".to_owned(), "-c".to_owned(), "a.c".to_owned()], PropertySet::default());
+    let platform = platform("x86-64");
+    let create = questions::create(&arguments, &platform);
+    alone("before-create-job, 4 pairs, 3 arguments", 1, &mut || _ = black_box(policy.before_create_job(&create)));
+    let queue = questions::queue("linux", &set);
+    alone("before-queue-job", 1, &mut || _ = black_box(policy.before_queue_job(&queue)));
+    let attempt = questions::attempt("", &set);
+    alone("after-attempt", 1, &mut || _ = black_box(policy.after_attempt(&attempt)));
+    let kept: Vec<_> = (0..256).map(|_| questions::prune("1", Duration::ZERO)).collect();
+    alone("before-prune, 256 jobs a call: a job", 256, &mut || _ = black_box(policy.before_prune(&kept)));
+    let worker = WorkerView { instance: "main", bot_id: "bot", capabilities: &[], busy: 0, slots: 4 };
+    let view = |lane: &'static str| LaneView {
+        name: lane,
+        weight: 1,
+        queued: 10,
+        running: 2,
+        head_waited: Duration::from_secs(1),
+        head_rank: 0,
+    };
+    let mut chooser = policy.chooser();
+    for lanes in [2, 16, 256] {
+        let views: Vec<_> = (0..lanes).map(|_| view("0a5e3e9c-6a51-4a4c-9d3f-0f7b7a2d6a55")).collect();
+        alone(&format!("choose, {lanes} lanes"), 1, &mut || {
+            chooser.begin();
+            black_box(chooser.choose(&worker, &views, false));
+        });
+    }
+    let figures = plugin.stats();
+    let choose = figures.function(Function::Choose);
+    println!(
+        "choose: p50 {:?}, p99 {:?} of {} calls",
+        choose.guest_time_p50, choose.guest_time_p99, choose.guest_calls
+    );
+    assert_eq!(figures.faults_all(), 0, "the figures would be void: {:?}", plugin.recent_faults());
 }
 
 fn row(what: &str, calls: usize, builtin: &dyn Policy, wasm: &dyn Policy, mut call: impl FnMut(&dyn Policy)) {

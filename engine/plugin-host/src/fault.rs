@@ -23,11 +23,13 @@ pub enum FaultKind {
     Instantiation,
     /// All instances were busy until the deadline.
     Busy,
+    /// Calls that belong together took longer than they may, though none of them alone did.
+    Budget,
 }
 
 impl FaultKind {
     /// All kinds, in the order of their counters.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::Deadline,
         Self::Memory,
         Self::Stack,
@@ -36,7 +38,13 @@ impl FaultKind {
         Self::Nonsense,
         Self::Instantiation,
         Self::Busy,
+        Self::Budget,
     ];
+
+    /// Whether it says more of the load than of the plugin: then it is counted, but leads to no quarantine.
+    pub fn is_of_load(self) -> bool {
+        matches!(self, Self::Busy | Self::Budget)
+    }
 
     /// A word for metrics and logs.
     pub fn name(self) -> &'static str {
@@ -49,6 +57,7 @@ impl FaultKind {
             Self::Nonsense => "nonsense",
             Self::Instantiation => "instantiation",
             Self::Busy => "busy",
+            Self::Budget => "budget",
         }
     }
 }
@@ -81,6 +90,7 @@ impl Fault {
             Some(Trap::StackOverflow) => FaultKind::Stack,
             Some(_) => FaultKind::Trap,
             None if error.is::<OverLimit>() => FaultKind::Memory,
+            None if error.is::<Misuse>() => FaultKind::Nonsense,
             // The type of this error is private to wasmtime.
             None if details.contains("fuel allocated for hostcalls") => FaultKind::Output,
             None => FaultKind::Trap,
@@ -97,3 +107,8 @@ pub(crate) struct OverLimit {
     pub(crate) allowed: usize,
     pub(crate) unit: &'static str,
 }
+
+/// An import was called where the contract does not allow it, or with an argument that it does not allow.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub(crate) struct Misuse(pub(crate) String);

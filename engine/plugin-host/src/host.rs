@@ -1,15 +1,23 @@
 //! What all plugins share: the engine with its limits, the imports, the clock for deadlines, and the room for instances.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 
-use wasmtime::component::{HasSelf, Linker};
+use wasmtime::component::Linker;
 use wasmtime::{Config, Engine, InstanceAllocationStrategy, PoolingAllocationConfig};
 
-use crate::bindings::log;
+use crate::cache::Cache;
 use crate::epoch::Ticker;
+use crate::imports;
 use crate::instance::State;
 use crate::limits::Limits;
+use crate::services::Services;
+
+/// Instances of a plugin beside those of its pool: one for the thread that runs the steps, and one that is made ahead.
+const APART: u32 = 2;
+/// Core instances, memories and tables of one component: toolchains add adapters, of which one has a memory.
+const CORE_INSTANCES: u32 = 4;
 
 /// The engine that runs plugins. One a process; cheap to clone.
 #[derive(Clone)]
@@ -22,7 +30,21 @@ pub(crate) struct Shared {
     pub(crate) linker: Linker<State>,
     pub(crate) ticker: Ticker,
     pub(crate) limits: Limits,
+    pub(crate) services: Services,
+    pub(crate) cache: Option<Cache>,
     plugins: AtomicU32,
+}
+
+/// What a host is started with.
+#[derive(Clone, Default)]
+pub struct HostOptions {
+    /// What plugins may use.
+    pub limits: Limits,
+    /// What is behind their imports, and who is told.
+    pub services: Services,
+    /// Where compiled code is kept, so that a component is compiled once. A folder of its own, for this user alone:
+    /// who can write there can run code as Berth. `None`: nothing is kept.
+    pub compiled: Option<PathBuf>,
 }
 
 /// Why there can be no plugins in this process at all.
@@ -34,22 +56,35 @@ pub enum HostError {
     /// The thread for deadlines could not be started.
     #[error("cannot start the thread for deadlines of plugins: {0}")]
     Thread(#[from] std::io::Error),
+    /// The folder for compiled code cannot be used.
+    #[error("cannot keep compiled plugins in {}: {reason}", path.display())]
+    Compiled {
+        /// The folder.
+        path: PathBuf,
+        /// What is wrong with it.
+        reason: String,
+    },
 }
 
 /// A component's share of the room for instances. Given back when dropped.
 pub(crate) struct Room(Arc<Shared>);
 
 impl Host {
-    /// Starts the engine. Does not load anything yet.
+    /// Starts the engine with these limits, for plugins that are served from nothing. Does not load anything yet.
     pub fn new(limits: Limits) -> Result<Self, HostError> {
-        let engine = engine(&limits).map_err(|error| HostError::Engine(format!("{error:#}")))?;
+        Self::with(HostOptions { limits, ..HostOptions::default() })
+    }
+
+    /// Starts the engine. Does not load anything yet.
+    pub fn with(options: HostOptions) -> Result<Self, HostError> {
+        let HostOptions { limits, services, compiled } = options;
+        let words = |error: wasmtime::Error| HostError::Engine(format!("{error:#}"));
+        let engine = engine(&limits).map_err(words)?;
         let mut linker = Linker::new(&engine);
-        // All imports of the contract get the instance's `State` and nothing else: whoever holds the store could call
-        // back into the guest.
-        log::add_to_linker::<State, HasSelf<State>>(&mut linker, |state| state)
-            .map_err(|error| HostError::Engine(format!("{error:#}")))?;
+        imports::add_to(&mut linker).map_err(words)?;
+        let cache = compiled.map(|folder| Cache::open(folder, &engine)).transpose()?;
         let ticker = Ticker::start(engine.clone())?;
-        let shared = Shared { engine, linker, ticker, limits, plugins: AtomicU32::new(0) };
+        let shared = Shared { engine, linker, ticker, limits, services, cache, plugins: AtomicU32::new(0) };
         Ok(Self { shared: Arc::new(shared) })
     }
 
@@ -103,16 +138,15 @@ fn config(limits: &Limits) -> Config {
 }
 
 fn pool(limits: &Limits) -> PoolingAllocationConfig {
-    let components = limits.plugins_max.saturating_mul(limits.instances_max);
-    // A component consists of up to four core instances (toolchains add adapters), of which one has a memory.
-    let core_instances = components.saturating_mul(4);
+    let components = limits.plugins_max.saturating_mul(limits.plugin.instances_max.saturating_add(APART));
+    let core_instances = components.saturating_mul(CORE_INSTANCES);
     let mut pool = PoolingAllocationConfig::new();
     pool.total_component_instances(components)
         .total_core_instances(core_instances)
         .total_memories(components)
         .total_tables(core_instances)
-        .max_memory_size(limits.memory_bytes_max)
-        .table_elements(limits.table_elements_max);
+        .max_memory_size(limits.memory_bytes_ceiling)
+        .table_elements(limits.table_elements_ceiling);
     pool
 }
 

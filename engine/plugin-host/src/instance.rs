@@ -1,56 +1,54 @@
-//! One instance of a plugin: its store with the limits it enforces, and what the imports see.
+//! One instance of a plugin: its store with the limits it enforces. What its imports do is in `imports.rs`.
 
 use std::sync::Arc;
 use std::time::Duration;
 
+use berth_runtime::plugins::{KvSnapshot, KvTransaction, StatsView};
 use wasmtime::component::InstancePre;
 use wasmtime::{ResourceLimiter, Store, StoreContextMut, UpdateDeadline};
 
-use crate::bindings::{log, priority, properties};
+use crate::context::Context;
 use crate::epoch::TICK;
+use crate::exports::{Guests, Indices};
 use crate::fault::OverLimit;
-use crate::limits::Limits;
-
-/// Messages that one call may write, and the length of each.
-const MESSAGES_MAX: u32 = 16;
-const MESSAGE_BYTES_MAX: usize = 4096;
+use crate::stats::Function;
 
 /// How often a deadline is moved for a call that had to wait for a processor.
 const EXTENSIONS_MAX: u32 = 10;
 
-/// Which plugin this is, for logs and errors.
-pub(crate) struct Identity {
-    pub(crate) name: String,
-    /// SHA-256 of the component, in hexadecimal digits.
-    pub(crate) digest: String,
-}
-
 /// What is needed to make an instance.
 pub(crate) struct Blueprint {
-    pub(crate) identity: Arc<Identity>,
-    pub(crate) limits: Limits,
+    pub(crate) context: Arc<Context>,
     pub(crate) pre: InstancePre<State>,
-    pub(crate) properties: Option<properties::GuestIndices>,
-    pub(crate) priority: Option<priority::GuestIndices>,
+    pub(crate) indices: Indices,
 }
 
 /// An instance that is ready to be called.
 pub(crate) struct Live {
     pub(crate) store: Store<State>,
-    pub(crate) properties: Option<properties::Guest>,
-    pub(crate) priority: Option<priority::Guest>,
+    pub(crate) guests: Guests,
     calls: u32,
 }
 
 /// What belongs to an instance: all that its imports see.
 pub(crate) struct State {
-    identity: Arc<Identity>,
-    memory_bytes: usize,
-    memory_bytes_max: usize,
-    table_elements: usize,
-    table_elements_max: usize,
+    pub(crate) context: Arc<Context>,
+    /// What is being asked; `None` while the instance is made.
+    pub(crate) function: Option<Function>,
+    /// The instance name that the question is about.
+    pub(crate) instance: String,
     /// Messages written in this call.
-    messages: u32,
+    pub(crate) messages: u32,
+    /// The time of this call, once it was asked for.
+    pub(crate) now_ms: Option<u64>,
+    /// The table as this call sees it, once it was asked for.
+    pub(crate) kv: Option<KvSnapshot>,
+    /// The same where it may be written.
+    pub(crate) transaction: Option<KvTransaction>,
+    /// The figures that this call sees, once they were asked for.
+    pub(crate) stats: Option<Arc<dyn StatsView>>,
+    memory_bytes: usize,
+    table_elements: usize,
     /// Of this call, in ticks of the clock.
     deadline_ticks: u64,
     /// Set when this call's deadline passed for the first time.
@@ -64,42 +62,57 @@ struct Overtime {
 }
 
 impl Blueprint {
-    /// Makes an instance. Runs code of the guest, under the deadline of `properties`.
+    /// Makes an instance. Runs code of the guest, under the deadline of a call.
     pub(crate) fn build(&self) -> wasmtime::Result<Live> {
         let state = State {
-            identity: Arc::clone(&self.identity),
-            memory_bytes: 0,
-            memory_bytes_max: self.limits.memory_bytes_max,
-            table_elements: 0,
-            table_elements_max: self.limits.table_elements_max,
+            context: Arc::clone(&self.context),
+            function: None,
+            instance: String::new(),
             messages: 0,
+            now_ms: None,
+            kv: None,
+            transaction: None,
+            stats: None,
+            memory_bytes: 0,
+            table_elements: 0,
             deadline_ticks: 0,
             overtime: None,
         };
+        let limits = &self.context.limits;
         let mut store = Store::new(self.pre.engine(), state);
         store.limiter(|state| state);
-        store.set_hostcall_fuel(self.limits.output_bytes_max);
+        store.set_hostcall_fuel(limits.output_bytes_max);
         store.epoch_deadline_callback(on_deadline);
-        set_deadline(&mut store, self.limits.properties_deadline);
+        set_deadline(&mut store, limits.call_deadline);
         let instance = self.pre.instantiate(&mut store)?;
-        let properties = self.properties.as_ref().map(|found| found.load(&mut store, &instance)).transpose()?;
-        let priority = self.priority.as_ref().map(|found| found.load(&mut store, &instance)).transpose()?;
-        Ok(Live { store, properties, priority, calls: 0 })
+        let guests = self.indices.load(&mut store, &instance)?;
+        Ok(Live { store, guests, calls: 0 })
     }
 
     /// Whether an instance that did nothing wrong is used again.
     pub(crate) fn keeps(&self, live: &Live) -> bool {
         // Half of what it may have: the next call must not fail for what the calls before it left behind.
-        live.calls < self.limits.calls_per_instance_max
-            && live.store.data().memory_bytes <= self.limits.memory_bytes_max / 2
+        let limits = &self.context.limits;
+        live.calls < limits.calls_per_instance_max && live.store.data().memory_bytes <= limits.memory_bytes_max / 2
     }
 }
 
 impl Live {
     /// To be called before each call.
-    pub(crate) fn begin(&mut self, deadline: Duration) {
+    pub(crate) fn begin(&mut self, function: Function, instance: &str) {
         self.calls += 1;
-        self.store.data_mut().messages = 0;
+        let state = self.store.data_mut();
+        state.function = Some(function);
+        state.messages = 0;
+        state.now_ms = None;
+        state.kv = None;
+        state.transaction = None;
+        state.stats = None;
+        if state.instance != instance {
+            state.instance.clear();
+            state.instance.push_str(instance);
+        }
+        let deadline = state.context.limits.deadline(function);
         set_deadline(&mut self.store, deadline);
     }
 }
@@ -118,8 +131,7 @@ fn set_deadline(store: &mut Store<State>, deadline: Duration) {
 /// time again, and once more each time that it was not given a processor for that long.
 fn on_deadline(mut store: StoreContextMut<'_, State>) -> wasmtime::Result<UpdateDeadline> {
     let state = store.data_mut();
-    let used = rustix::time::clock_gettime(rustix::time::ClockId::ThreadCPUTime);
-    let used = Duration::new(used.tv_sec.unsigned_abs(), used.tv_nsec.unsigned_abs() as u32);
+    let used = thread_time();
     let overtime = state.overtime.get_or_insert(Overtime { cpu_time: used, extensions: 0 });
     let in_overtime = used.saturating_sub(overtime.cpu_time);
     let allowed = TICK.saturating_mul(u32::try_from(state.deadline_ticks).unwrap_or(u32::MAX));
@@ -130,11 +142,17 @@ fn on_deadline(mut store: StoreContextMut<'_, State>) -> wasmtime::Result<Update
     Ok(UpdateDeadline::Continue(state.deadline_ticks))
 }
 
+/// The processor time that this thread has used. Costs a system call.
+pub(crate) fn thread_time() -> Duration {
+    let used = rustix::time::clock_gettime(rustix::time::ClockId::ThreadCPUTime);
+    Duration::new(used.tv_sec.unsigned_abs(), used.tv_nsec.unsigned_abs() as u32)
+}
+
 impl ResourceLimiter for State {
     fn memory_growing(&mut self, current: usize, desired: usize, _: Option<usize>) -> wasmtime::Result<bool> {
-        let wanted = self.memory_bytes + (desired - current);
-        if wanted > self.memory_bytes_max {
-            return Err(OverLimit { wanted, allowed: self.memory_bytes_max, unit: "bytes of memory" }.into());
+        let (wanted, allowed) = (self.memory_bytes + (desired - current), self.context.limits.memory_bytes_max);
+        if wanted > allowed {
+            return Err(OverLimit { wanted, allowed, unit: "bytes of memory" }.into());
         }
         self.memory_bytes = wanted;
         Ok(true)
@@ -146,29 +164,12 @@ impl ResourceLimiter for State {
     }
 
     fn table_growing(&mut self, current: usize, desired: usize, _: Option<usize>) -> wasmtime::Result<bool> {
-        let wanted = self.table_elements + (desired - current);
-        if wanted > self.table_elements_max {
-            return Err(OverLimit { wanted, allowed: self.table_elements_max, unit: "table entries" }.into());
+        let (wanted, allowed) = (self.table_elements + (desired - current), self.context.limits.table_elements_max);
+        if wanted > allowed {
+            return Err(OverLimit { wanted, allowed, unit: "table entries" }.into());
         }
         self.table_elements = wanted;
         Ok(true)
-    }
-}
-
-impl log::Host for State {
-    fn write(&mut self, level: log::Level, text: String) {
-        if self.messages == MESSAGES_MAX {
-            return;
-        }
-        self.messages += 1;
-        let (plugin, message) = (&*self.identity.name, cut(&text, MESSAGE_BYTES_MAX));
-        match level {
-            log::Level::Trace => tracing::trace!(target: "berth::plugin", plugin, message),
-            log::Level::Debug => tracing::debug!(target: "berth::plugin", plugin, message),
-            log::Level::Info => tracing::info!(target: "berth::plugin", plugin, message),
-            log::Level::Warn => tracing::warn!(target: "berth::plugin", plugin, message),
-            log::Level::Error => tracing::error!(target: "berth::plugin", plugin, message),
-        }
     }
 }
 

@@ -95,8 +95,8 @@ fn weight(key: &[u8], answer: &Answer) -> usize {
     const PROPERTY: usize = 48;
     let answer_bytes = match answer {
         Ok(properties) => {
-            let requirements = properties.requirements.iter();
-            requirements.map(|property| PROPERTY + property.name.len() + property.value.len()).sum()
+            let all = properties.requirements.iter().chain(properties.preferred.iter().flatten());
+            all.map(|property| PROPERTY + property.name.len() + property.value.len()).sum()
         }
         Err(refusal) => match refusal {
             PolicyError::UnknownProperty { name, known: rest }

@@ -1,48 +1,92 @@
 //! One loaded plugin: who it is, what it exports, and how it is called.
 
+use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
+use berth_runtime::plugins::KvTransaction;
 use berth_runtime::policy::PolicyError;
 
-use crate::fault::Fault;
+use crate::context::Context;
+use crate::exports::{Exports, Interface};
+use crate::fault::{Fault, FaultKind};
+use crate::figures::Figure;
+use crate::grants::Grants;
+use crate::guard::{FaultRecord, Guard};
 use crate::host::{Host, Room};
-use crate::instance::{Identity, Live};
+use crate::instance::Live;
+use crate::limits::PluginLimits;
+use crate::load::LoadCost;
 use crate::memo::Memo;
+use crate::on_fault::OnFault;
 use crate::pool::Pool;
+use crate::services::Quarantined;
+use crate::spare::Spare;
 use crate::stats::{Counters, Function, PluginStats};
 
-/// Which interfaces of the contract a component exports.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Exports {
-    /// `properties`: what a job requires and a bot offers.
-    pub properties: bool,
-    /// `priority`: who goes first.
-    pub priority: bool,
-}
+/// The claim behind every look into the functions of an instance.
+pub(crate) const EXPORTED: &str = "a plugin is asked only for what it exports";
 
 /// A loaded component. Made by [`Host::load`]; shared by all threads.
 pub struct Plugin {
-    pub(crate) identity: Arc<Identity>,
+    pub(crate) context: Arc<Context>,
     pub(crate) exports: Exports,
+    pub(crate) grants: Grants,
+    /// Whether what it answers may depend on tables and figures of one instance name.
+    pub(crate) reads_desk: bool,
+    pub(crate) on_fault: OnFault,
+    pub(crate) cost: LoadCost,
+    pub(crate) examples: String,
+    pub(crate) schema: Option<String>,
     pub(crate) host: Host,
-    pub(crate) pool: Pool,
+    pub(crate) spare: Spare,
+    pub(crate) pool: Arc<Pool>,
     pub(crate) memo: Memo,
     pub(crate) counters: [Counters; Function::ALL.len()],
-    /// Given back after `pool`: fields are dropped in this order.
+    pub(crate) guard: Guard,
+    /// Given back after the instances: fields are dropped in this order.
     pub(crate) _room: Room,
+}
+
+/// What is about to be called, and for which instance name.
+#[derive(Clone, Copy)]
+pub(crate) struct Call<'a> {
+    pub(crate) function: Function,
+    pub(crate) instance: &'a str,
+}
+
+impl<'a> Call<'a> {
+    pub(crate) fn of(function: Function, instance: &'a str) -> Self {
+        Self { function, instance }
+    }
+}
+
+/// There is no answer: the call was a fault, or the plugin is in quarantine. Counted and logged already.
+#[derive(Debug)]
+pub(crate) enum Unanswered {
+    Fault(Fault),
+    Quarantined,
+}
+
+impl fmt::Display for Unanswered {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Fault(fault) => write!(out, "{}: {}", fault.kind, fault.details),
+            Self::Quarantined => out.write_str("it is in quarantine"),
+        }
+    }
 }
 
 impl Plugin {
     /// The name that the operator gave it.
     pub fn name(&self) -> &str {
-        &self.identity.name
+        &self.context.identity.name
     }
 
     /// SHA-256 of the component, in hexadecimal digits.
     pub fn digest(&self) -> &str {
-        &self.identity.digest
+        &self.context.identity.digest
     }
 
     /// What it can be asked.
@@ -50,62 +94,156 @@ impl Plugin {
         self.exports
     }
 
+    /// Whether it can be asked this.
+    pub fn has(&self, interface: Interface) -> bool {
+        self.exports.has(interface)
+    }
+
+    /// What it was granted.
+    pub fn grants(&self) -> Grants {
+        self.grants
+    }
+
+    /// Its limits.
+    pub fn limits(&self) -> &PluginLimits {
+        &self.context.limits
+    }
+
+    /// Its configuration: a JSON object.
+    pub fn config(&self) -> &str {
+        &self.context.config
+    }
+
+    /// What is answered where it could not.
+    pub fn on_fault(&self) -> OnFault {
+        self.on_fault
+    }
+
+    /// What loading it took.
+    pub fn load_cost(&self) -> &LoadCost {
+        &self.cost
+    }
+
+    /// Its examples, as TOML; empty if it has none.
+    pub fn examples(&self) -> &str {
+        &self.examples
+    }
+
+    /// The JSON Schema of its configuration, if it has one.
+    pub fn config_schema(&self) -> Option<&str> {
+        self.schema.as_deref()
+    }
+
     /// What happened so far.
     pub fn stats(&self) -> PluginStats {
         PluginStats {
-            name: self.identity.name.clone(),
-            digest: self.identity.digest.clone(),
+            name: self.name().to_owned(),
+            digest: self.digest().to_owned(),
             functions: std::array::from_fn(|function| self.counters[function].snapshot()),
             instances: self.pool.len(),
             memo_entries: self.memo.len(),
+            quarantined: self.is_quarantined(),
+            log_lines_dropped: self.context.lines.dropped(),
         }
+    }
+
+    /// Figures that it reported through `metrics`, by name, and how many changes were dropped because there were too
+    /// many names.
+    pub fn figures(&self) -> (Vec<(String, Figure)>, u64) {
+        self.context.figures.snapshot()
+    }
+
+    /// Its last faults, the newest at the end.
+    pub fn recent_faults(&self) -> Vec<FaultRecord> {
+        self.guard.kept()
+    }
+
+    /// Whether it made too many faults, or an operator said so: then it is not asked.
+    pub fn is_quarantined(&self) -> bool {
+        self.guard.is_quarantined()
+    }
+
+    /// Puts it into quarantine, because an operator says so.
+    pub fn quarantine(&self) {
+        self.guard.close();
+    }
+
+    /// Ends its quarantine. Earlier faults count no more.
+    pub fn release(&self) {
+        self.guard.open();
     }
 
     pub(crate) fn counters(&self, function: Function) -> &Counters {
         &self.counters[function as usize]
     }
 
+    pub(crate) fn count_questions(&self, function: Function, questions: usize) {
+        self.counters(function).questions.fetch_add(questions as u64, Relaxed);
+    }
+
     /// Calls the guest. `ask` makes the call, `check` decides whether the answer is one. Whatever goes wrong is
     /// counted and logged here, and costs the instance its life.
     pub(crate) fn call<A, T>(
         &self,
-        function: Function,
-        deadline: Duration,
+        call: Call<'_>,
         ask: impl FnOnce(&mut Live) -> wasmtime::Result<A>,
         check: impl FnOnce(A) -> Result<T, Fault>,
-    ) -> Result<T, Fault> {
-        let started = Instant::now();
-        let result = self.attempt(deadline, ask, check);
-        self.counters(function).count_call(started.elapsed());
-        if let Err(fault) = &result {
-            self.report(function, fault);
-        }
-        result
+    ) -> Result<T, Unanswered> {
+        self.counted(call.function, || {
+            let mut taken = self.pool.take(self.context.limits.deadline(call.function))?;
+            let live = taken.live();
+            live.begin(call.function, call.instance);
+            let answer = ask(live).map_err(|error| Fault::from_call(&error))?;
+            let checked = check(answer)?;
+            taken.give_back();
+            Ok(checked)
+        })
     }
 
-    fn attempt<A, T>(
+    /// The same with a table that can be written. It is lent to the instance; a fault leaves it as it was.
+    pub(crate) fn call_writing<T>(
         &self,
-        deadline: Duration,
-        ask: impl FnOnce(&mut Live) -> wasmtime::Result<A>,
-        check: impl FnOnce(A) -> Result<T, Fault>,
-    ) -> Result<T, Fault> {
-        let _clock = self.host.shared.ticker.run();
-        let mut taken = self.pool.take(deadline)?;
-        let live = taken.live();
-        live.begin(deadline);
-        let answer = ask(live).map_err(|error| Fault::from_call(&error))?;
-        let checked = check(answer)?;
-        taken.give_back();
-        Ok(checked)
+        call: Call<'_>,
+        kv: &mut KvTransaction,
+        ask: impl FnOnce(&mut Live) -> wasmtime::Result<T>,
+    ) -> Result<T, Unanswered> {
+        self.counted(call.function, || {
+            let mut taken = self.pool.take(self.context.limits.deadline(call.function))?;
+            let live = taken.live();
+            live.begin(call.function, call.instance);
+            live.store.data_mut().transaction = Some(std::mem::take(kv));
+            let answer = ask(live);
+            // Back whatever happened: the caller throws it away itself if the events were not handled.
+            *kv = live.store.data_mut().transaction.take().unwrap_or_default();
+            let answer = answer.map_err(|error| Fault::from_call(&error))?;
+            taken.give_back();
+            Ok(answer)
+        })
     }
 
-    fn report(&self, function: Function, fault: &Fault) {
+    fn counted<T>(&self, function: Function, call: impl FnOnce() -> Result<T, Fault>) -> Result<T, Unanswered> {
+        if self.guard.is_quarantined() {
+            return Err(Unanswered::Quarantined);
+        }
+        let started = Instant::now();
+        let _clock = self.host.shared.ticker.run();
+        let result = call();
+        self.counters(function).count_call(started.elapsed());
+        result.map_err(|fault| {
+            self.report(function, &fault);
+            Unanswered::Fault(fault)
+        })
+    }
+
+    /// Counts a fault, tells the log, and puts the plugin into quarantine if it was one too many.
+    pub(crate) fn report(&self, function: Function, fault: &Fault) {
         let count = self.counters(function).count_fault(fault.kind);
+        let (name, digest) = (self.name(), self.digest());
         // A plugin that fails at every job must not fill the disk with it: the first ones, then ever fewer.
         if count <= 16 || count.is_power_of_two() {
             tracing::warn!(
-                plugin = self.identity.name,
-                digest = self.identity.digest,
+                plugin = name,
+                digest,
                 function = function.name(),
                 kind = fault.kind.name(),
                 count,
@@ -113,20 +251,31 @@ impl Plugin {
                 "plugin fault"
             );
         }
+        let (services, limits) = (&self.context.services, &self.context.limits);
+        if self.guard.note(services.clock.now(), function, fault, limits.faults_max, limits.fault_window) {
+            self.tell_quarantine(fault.kind, &fault.details);
+        }
+    }
+
+    fn tell_quarantine(&self, kind: FaultKind, details: &str) {
+        let what = Quarantined {
+            plugin: self.name().to_owned(),
+            digest: self.digest().to_owned(),
+            kind,
+            details: crate::instance::cut(details, 1024).to_owned(),
+        };
+        tracing::error!(plugin = what.plugin, digest = what.digest, kind = kind.name(), "plugin quarantined");
+        self.context.services.observer.quarantined(&what);
     }
 
     /// What the engine is told of a fault where there is no other answer.
     pub(crate) fn refusal_for_fault(&self) -> PolicyError {
-        PolicyError::Fault { plugin: format!("{}@sha256:{}", self.identity.name, self.identity.digest) }
-    }
-
-    pub(crate) fn count_questions(&self, function: Function, questions: usize) {
-        self.counters(function).questions.fetch_add(questions as u64, Relaxed);
+        PolicyError::Fault { plugin: format!("{self:?}") }
     }
 }
 
-impl std::fmt::Debug for Plugin {
-    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(out, "{}@sha256:{}", self.identity.name, self.identity.digest)
+impl fmt::Debug for Plugin {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(out, "{}@sha256:{}", self.name(), self.digest())
     }
 }

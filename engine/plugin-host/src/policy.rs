@@ -1,163 +1,262 @@
-//! Who is asked: for each instance name, one plugin for properties and one for places; the built-in rule for the rest.
+//! The engine's policy, answered by the generation that is in force, and how another comes into force.
 
 use std::collections::HashMap;
+use std::fmt::Debug;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, PoisonError, RwLock};
+use std::time::Duration;
 
-use berth_runtime::builtin::BuiltinPolicy;
+use berth_core::Verdict;
+use berth_runtime::plugins::{ConsumerError, EventsConsumer, FeedEvent, KvTransaction};
+use berth_runtime::policy::hooks::{
+    AttemptQuestion, CreateAmendments, CreateQuestion, MatchQuestion, PruneQuestion, QueueAmendments, QueueQuestion,
+    UnmatchedQuestion, UnmatchedVerdict,
+};
 use berth_runtime::policy::{
-    ExecutionProperties, ExecutionQuestion, PlaceQuestion, Placement, Policy, PolicyError, WorkerProperties,
+    Asks, ExecutionProperties, ExecutionQuestion, Fit, PlaceQuestion, Placement, Policy, PolicyError, WorkerProperties,
     WorkerQuestion,
 };
 
-use crate::place::BATCH_JOBS_MAX;
+use crate::generation::Generation;
+use crate::observe::{Observation, Sample};
+use crate::owned::{OwnedAttempt, OwnedCreate, OwnedPlace, OwnedPrune, OwnedQueue, Question};
 use crate::plugin::Plugin;
+use crate::services::Retreat;
 use crate::stats::PluginStats;
 
-/// Who answers for an instance name. Where there is no plugin, the built-in rule does.
-#[derive(Clone, Debug, Default)]
-pub struct Chain {
-    properties: Option<Arc<Plugin>>,
-    place: Option<Arc<Plugin>>,
-}
-
-/// A plugin was named for questions that it cannot answer.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("plugin {plugin} does not export {interface}, so it cannot answer for it")]
-pub struct ChainError {
-    /// The plugin's name.
-    pub plugin: String,
-    /// What it lacks.
-    pub interface: &'static str,
-}
-
-impl Chain {
-    /// Names the plugins. Fails if one does not export what it is named for.
-    pub fn new(properties: Option<Arc<Plugin>>, place: Option<Arc<Plugin>>) -> Result<Self, ChainError> {
-        let lacks = |plugin: &Plugin, interface| ChainError { plugin: plugin.name().to_owned(), interface };
-        if let Some(plugin) = properties.as_deref().filter(|plugin| !plugin.exports().properties) {
-            return Err(lacks(plugin, "berth:policy/properties"));
-        }
-        if let Some(plugin) = place.as_deref().filter(|plugin| !plugin.exports().priority) {
-            return Err(lacks(plugin, "berth:policy/priority"));
-        }
-        Ok(Self { properties, place })
-    }
-
-    fn plugins(&self) -> impl Iterator<Item = &Arc<Plugin>> {
-        self.properties.iter().chain(&self.place)
-    }
-
-    fn place_all(&self, questions: &[PlaceQuestion<'_>], placements: &mut Vec<Placement>) {
-        let Some(plugin) = &self.place else {
-            return placements.extend(BuiltinPolicy.place(questions));
-        };
-        for batch in questions.chunks(BATCH_JOBS_MAX) {
-            // The fault is counted and logged where it happened; jobs go on by the built-in rule.
-            placements.extend(plugin.place(batch).unwrap_or_else(|_| BuiltinPolicy.place(batch)));
-        }
-    }
-}
-
-/// All chains that are in force at a time. Never changed: a change is a new generation.
-#[derive(Clone, Debug, Default)]
-pub struct Generation {
-    number: u64,
-    by_instance: HashMap<String, Chain>,
-    otherwise: Chain,
-}
-
-impl Generation {
-    /// One chain for all instance names.
-    pub fn new(otherwise: Chain) -> Self {
-        Self { otherwise, ..Self::default() }
-    }
-
-    /// A chain of its own for one instance name.
-    pub fn with_instance(mut self, instance: impl Into<String>, chain: Chain) -> Self {
-        self.by_instance.insert(instance.into(), chain);
-        self
-    }
-
-    /// Counts activations, from 1. What a plugin decided belongs to the generation that it was asked in.
-    pub fn number(&self) -> u64 {
-        self.number
-    }
-
-    fn chain(&self, instance: &str) -> &Chain {
-        if self.by_instance.is_empty() {
-            return &self.otherwise;
-        }
-        self.by_instance.get(instance).unwrap_or(&self.otherwise)
-    }
-
-    /// Each plugin once.
-    fn plugins(&self) -> Vec<&Arc<Plugin>> {
-        let mut plugins: Vec<&Arc<Plugin>> = Vec::new();
-        for plugin in self.by_instance.values().chain([&self.otherwise]).flat_map(Chain::plugins) {
-            if !plugins.iter().any(|known| Arc::ptr_eq(known, plugin)) {
-                plugins.push(plugin);
-            }
-        }
-        plugins
-    }
-}
-
-/// The engine's policy, answered by plugins.
+/// See the head of the file. Shared by all threads.
 #[derive(Debug)]
 pub struct PluginPolicy {
-    active: RwLock<Arc<Generation>>,
+    active: RwLock<Active>,
+    /// Who is asked beside the generation in force.
+    observation: RwLock<Option<Arc<Observation>>>,
+    /// Whether there is one: looked at for every question.
+    observes: AtomicBool,
+}
+
+#[derive(Debug)]
+struct Active {
+    generation: Arc<Generation>,
+    /// By name: the version before the one in force, to go back to.
+    before: HashMap<String, Arc<Plugin>>,
 }
 
 impl PluginPolicy {
     /// Starts with this generation, as number 1.
     pub fn new(mut first: Generation) -> Self {
         first.number = 1;
-        Self { active: RwLock::new(Arc::new(first)) }
+        first.get_ready();
+        Self {
+            active: RwLock::new(Active { generation: Arc::new(first), before: HashMap::new() }),
+            observation: RwLock::default(),
+            observes: AtomicBool::new(false),
+        }
     }
 
-    /// The generation in force.
+    /// The generation in force. Whoever has to know which one answered asks it directly, and not this policy.
     pub fn active(&self) -> Arc<Generation> {
         // An assignment under the lock cannot leave it half done.
-        Arc::clone(&self.active.read().unwrap_or_else(PoisonError::into_inner))
+        Arc::clone(&self.active.read().unwrap_or_else(PoisonError::into_inner).generation)
     }
 
     /// Puts another generation in force and returns the one before. Calls that are running finish on the old one,
     /// whose plugins live until then.
-    pub fn activate(&self, mut next: Generation) -> Arc<Generation> {
+    pub fn swap(&self, mut next: Generation) -> Arc<Generation> {
+        next.get_ready();
         let mut active = self.active.write().unwrap_or_else(PoisonError::into_inner);
-        next.number = active.number + 1;
-        std::mem::replace(&mut *active, Arc::new(next))
+        next.number = active.generation.number + 1;
+        active.remember(&next);
+        let before = std::mem::replace(&mut active.generation, Arc::new(next));
+        drop(active);
+        let stays = self.active();
+        let gone = |plugin: &&Arc<Plugin>| !stays.plugins().values().any(|other| Arc::ptr_eq(other, plugin));
+        before.plugins().values().filter(gone).for_each(|plugin| plugin.pool.rest());
+        before
     }
 
     /// The counters of the plugins in force.
     pub fn stats(&self) -> Vec<PluginStats> {
-        self.active().plugins().into_iter().map(|plugin| plugin.stats()).collect()
+        self.active().stats()
+    }
+
+    /// Somebody who hears events: whatever version of this name is in force.
+    pub fn listener(self: &Arc<Self>, plugin: impl Into<String>) -> Listener {
+        Listener { policy: Arc::clone(self), plugin: plugin.into() }
+    }
+
+    /// Asks a candidate beside the generation in force from now on, in place of an earlier one. Its plugins should have
+    /// tables of their own ([`LoadOptions::table`](crate::LoadOptions)).
+    pub fn observe(&self, candidate: Generation) -> std::io::Result<Arc<Observation>> {
+        let observation = Arc::new(Observation::start(candidate)?);
+        *self.observation.write().unwrap_or_else(PoisonError::into_inner) = Some(Arc::clone(&observation));
+        self.observes.store(true, Relaxed);
+        Ok(observation)
+    }
+
+    /// Ends the observation, and returns what it was.
+    pub fn observe_no_more(&self) -> Option<Arc<Observation>> {
+        self.observes.store(false, Relaxed);
+        self.observation.write().unwrap_or_else(PoisonError::into_inner).take()
+    }
+
+    /// The observation that is running.
+    pub fn observation(&self) -> Option<Arc<Observation>> {
+        self.observation.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Asks, and has the candidate asked the same if there is one.
+    fn ask_beside<T: Clone + Debug + Send + 'static>(
+        &self,
+        ask: impl FnOnce(&Generation) -> T,
+        question: impl FnOnce() -> Question,
+    ) -> T {
+        let answer = self.ask(ask);
+        if self.observes.load(Relaxed)
+            && let Some(observation) = self.observation()
+        {
+            observation.take(|| Sample { question: question(), active: Box::new(answer.clone()) });
+        }
+        answer
+    }
+
+    /// Asks the generation in force. If that cost a plugin its place, another version takes it.
+    pub(crate) fn ask<T>(&self, ask: impl FnOnce(&Generation) -> T) -> T {
+        let active = self.active();
+        let answer = ask(&active);
+        if active.fallen().next().is_some() {
+            self.retreat();
+        }
+        answer
+    }
+
+    /// Plugins that are in quarantine give way to the version before them; where there is none, their `on_fault`
+    /// answers.
+    fn retreat(&self) {
+        let mut told = Vec::new();
+        {
+            let mut active = self.active.write().unwrap_or_else(PoisonError::into_inner);
+            let now = Arc::clone(&active.generation);
+            let mut plugins = now.plugins().clone();
+            for fallen in now.fallen() {
+                let name = fallen.name().to_owned();
+                let good = active.before.remove(&name).filter(|good| !good.is_quarantined());
+                let good = good.filter(|good| {
+                    let mut with = plugins.clone();
+                    with.insert(name.clone(), Arc::clone(good));
+                    // It may export less than the one that replaced it.
+                    now.with(&with).is_ok()
+                });
+                told.push((Arc::clone(fallen), good.clone()));
+                if let Some(good) = good {
+                    plugins.insert(name, good);
+                }
+            }
+            // Another thread was quicker.
+            if told.is_empty() {
+                return;
+            }
+            let mut next = now.with(&plugins).expect("every replacement was tried");
+            next.number = now.number + 1;
+            active.generation = Arc::new(next);
+        }
+        let generation = self.active().number;
+        for (fallen, good) in told {
+            let to = good.as_ref().map(|good| good.digest().to_owned());
+            let what = Retreat { generation, plugin: fallen.name().to_owned(), from: fallen.digest().to_owned(), to };
+            tracing::error!(plugin = what.plugin, from = what.from, to = what.to, generation, "plugin gave way");
+            fallen.context.services.observer.retreated(&what);
+        }
+    }
+}
+
+impl Active {
+    /// Keeps what is in force as the version to go back to, where `next` has another.
+    fn remember(&mut self, next: &Generation) {
+        self.before.retain(|name, _| next.plugins().contains_key(name));
+        for (name, next) in next.plugins() {
+            let Some(now) = self.generation.plugins().get(name) else { continue };
+            if !Arc::ptr_eq(now, next) && !now.is_quarantined() {
+                self.before.insert(name.clone(), Arc::clone(now));
+            }
+        }
+    }
+}
+
+impl Generation {
+    /// What the thread that runs the steps will need at once is made here, on the thread that activates.
+    fn get_ready(&self) {
+        for plugin in self.chains().filter_map(|chain| chain.choose.as_ref()) {
+            plugin.spare.prepare(&plugin.host, &plugin.pool);
+        }
     }
 }
 
 impl Policy for PluginPolicy {
     fn execution_properties(&self, question: &ExecutionQuestion<'_>) -> Result<Arc<ExecutionProperties>, PolicyError> {
-        match &self.active().chain(question.instance).properties {
-            Some(plugin) => plugin.execution_properties(question),
-            None => BuiltinPolicy.execution_properties(question),
-        }
+        self.ask_beside(|active| active.execution_properties(question), || Question::execution(question))
     }
 
     fn worker_properties(&self, question: &WorkerQuestion<'_>) -> Result<WorkerProperties, PolicyError> {
-        match &self.active().chain(question.instance).properties {
-            Some(plugin) => plugin.worker_properties(question),
-            None => BuiltinPolicy.worker_properties(question),
-        }
+        self.ask_beside(|active| active.worker_properties(question), || Question::worker(question))
     }
 
     fn place(&self, questions: &[PlaceQuestion<'_>]) -> Vec<Placement> {
-        let active = self.active();
-        let mut placements = Vec::with_capacity(questions.len());
-        // Batches do not mix chains; without chains of their own, all instances share one.
-        let alone = active.by_instance.is_empty();
-        for run in questions.chunk_by(|one, next| alone || one.instance == next.instance) {
-            active.chain(run[0].instance).place_all(run, &mut placements);
-        }
-        placements
+        let copied = || Question::Place(questions.iter().map(OwnedPlace::of).collect());
+        self.ask_beside(|active| active.place(questions), copied)
+    }
+
+    fn place_again(&self, questions: &[PlaceQuestion<'_>]) -> Vec<Option<Placement>> {
+        self.ask(|active| active.place_again(questions))
+    }
+
+    fn asks(&self, instance: &str) -> Asks {
+        self.active().asks(instance)
+    }
+
+    fn before_create_job(&self, question: &CreateQuestion<'_>) -> Result<CreateAmendments, PolicyError> {
+        let copied = || Question::Create(Box::new(OwnedCreate::of(question)));
+        self.ask_beside(|active| active.before_create_job(question), copied)
+    }
+
+    fn before_queue_job(&self, question: &QueueQuestion<'_>) -> Result<QueueAmendments, PolicyError> {
+        let copied = || Question::Queue(Box::new(OwnedQueue::of(question)));
+        self.ask_beside(|active| active.before_queue_job(question), copied)
+    }
+
+    fn after_attempt(&self, question: &AttemptQuestion<'_>) -> Option<Verdict> {
+        let copied = || Question::Attempt(Box::new(OwnedAttempt::of(question)));
+        self.ask_beside(|active| active.after_attempt(question), copied)
+    }
+
+    fn unmatched(&self, question: &UnmatchedQuestion<'_>) -> Option<UnmatchedVerdict> {
+        self.ask_beside(|active| active.unmatched(question), || Question::unmatched(question))
+    }
+
+    fn matches(&self, question: &MatchQuestion<'_>) -> Option<Fit> {
+        self.ask_beside(|active| active.matches(question), || Question::matches(question))
+    }
+
+    fn before_prune(&self, questions: &[PruneQuestion<'_>]) -> Vec<Duration> {
+        let copied = || Question::Prune(questions.iter().map(OwnedPrune::of).collect());
+        self.ask_beside(|active| active.before_prune(questions), copied)
+    }
+
+    fn generation(&self) -> u64 {
+        self.active().number()
+    }
+}
+
+/// A plugin that hears events, by its name. Made by [`PluginPolicy::listener`].
+pub struct Listener {
+    policy: Arc<PluginPolicy>,
+    plugin: String,
+}
+
+impl EventsConsumer for Listener {
+    fn on_events(&self, kv: &mut KvTransaction, events: &[FeedEvent]) -> Result<(), ConsumerError> {
+        self.policy.ask(|active| match active.events.iter().find(|plugin| plugin.name() == self.plugin) {
+            Some(plugin) => plugin.on_events(kv, events),
+            None => Err(ConsumerError::Fault(format!("no plugin {:?} hears events now", self.plugin))),
+        })
     }
 }

@@ -37,7 +37,7 @@ impl Pool {
     /// An instance for this thread. Waits for one no longer than `patience`.
     pub(crate) fn take(&self, patience: Duration) -> Result<Taken<'_>, Fault> {
         let full = |instances: &mut Instances| {
-            instances.idle.is_empty() && instances.existing >= self.blueprint.limits.instances_max
+            instances.idle.is_empty() && instances.existing >= self.blueprint.context.limits.instances_max
         };
         let mut instances = self.lock();
         if full(&mut instances) {
@@ -60,6 +60,26 @@ impl Pool {
         place.live =
             Some(made.map_err(|error| Fault { kind: FaultKind::Instantiation, details: format!("{error:#}") })?);
         Ok(place)
+    }
+
+    /// An instance beside those of the pool, for one thread alone.
+    pub(crate) fn build(&self) -> wasmtime::Result<Live> {
+        self.blueprint.build()
+    }
+
+    /// Whether an instance is used again.
+    pub(crate) fn keeps(&self, live: &Live) -> bool {
+        self.blueprint.keeps(live)
+    }
+
+    /// Lets go of the instances that nobody uses: the plugin will not be asked for a while.
+    pub(crate) fn rest(&self) {
+        let idle = std::mem::take(&mut self.lock().idle);
+        let gone = u32::try_from(idle.len()).expect("a pool has few instances");
+        // Their memory is returned first, so that there is room when the places are free.
+        drop(idle);
+        self.lock().existing -= gone;
+        self.freed.notify_all();
     }
 
     /// How many instances there are.

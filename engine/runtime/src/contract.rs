@@ -44,6 +44,7 @@ macro_rules! store_contract {
             range_deletes_and_trims_survive_a_crash
             a_batch_may_be_large
             commits_reads_and_scans_may_come_from_many_threads
+            a_scan_sees_whole_batches
             space_is_known
         }
     };
@@ -442,6 +443,28 @@ pub fn commits_reads_and_scans_may_come_from_many_threads(home: &dyn Home) {
         assert_eq!(rows(store, PartitionId(id), Table::Sessions, b"").len(), 40);
         assert_eq!(position(store, PartitionId(id)), 41);
     }
+}
+
+/// A plugin's table and its place in the feed are read by one scan, also while they are being written.
+pub fn a_scan_sees_whole_batches(home: &dyn Home) {
+    const KEYS: u8 = 20;
+    let store = home.open();
+    let store = &*store;
+    let fence = acquire(store, P);
+    let write = |round: u32| {
+        commit(store, fence, |batch| {
+            (0..KEYS).for_each(|key| put(batch, Table::PluginData, &[key], &round.to_be_bytes()));
+        });
+    };
+    write(0);
+    std::thread::scope(|scope| {
+        let writer = scope.spawn(|| (1..100).for_each(write));
+        while !writer.is_finished() {
+            let seen = rows(store, P, Table::PluginData, b"");
+            assert_eq!(seen.len(), usize::from(KEYS));
+            assert!(seen.iter().all(|(_, value)| *value == seen[0].1), "a batch is seen in part");
+        }
+    });
 }
 
 /// The driver refuses new work by this number, so it must be there.

@@ -19,8 +19,9 @@ use crate::{
     driver::{Caller, Command, Driver, Token},
     history::History,
     home,
+    loading::Loading,
     partition::{Attachment, Input, RowsFn},
-    recover::{RecoverError, recover},
+    recover::{Limits, RecoverError, recover},
     session::{Delivery, Waiting},
     store::{PartitionId, Store, StoreError},
 };
@@ -74,15 +75,22 @@ pub struct Options {
     pub observer: Arc<dyn Observer>,
     /// Below this many free bytes new work is refused.
     pub reserve_bytes: u64,
+    /// How much is restored before bots are served.
+    pub heads: Limits,
 }
 
 /// A handle on the driver of one partition.
 #[derive(Clone)]
 pub struct Engine {
-    commands: mpsc::Sender<Command>,
+    /// What is handled as it comes.
+    prompt: mpsc::Sender<Command>,
+    /// What waits after a restart until every job is loaded.
+    patient: mpsc::Sender<Command>,
     endings: mpsc::UnboundedSender<Event>,
     clock: Clock,
     history: History,
+    /// Kept to subscribe to it; the driver alone sends.
+    appended: watch::Sender<u64>,
     space: Arc<SpaceGate>,
     polls: Arc<AtomicU64>,
 }
@@ -106,28 +114,37 @@ struct SpaceGate {
 
 impl Engine {
     /// Recovers the partition and starts its driver on the current tokio runtime. The handle returned with it
-    /// waits for the end of the driver.
+    /// waits for the end of the driver. Bots are served from now on; clients as soon as every job is loaded.
     pub fn start(
         store: Arc<dyn Store>,
         committer: Committer,
         partition: PartitionId,
         options: Options,
-    ) -> Result<(Self, tokio::task::JoinHandle<()>), RecoverError> {
+    ) -> Result<(Self, tokio::task::JoinHandle<Result<(), RecoverError>>), RecoverError> {
         let fence = store.acquire(partition)?;
-        let recovered = recover(&*store, partition, options.settings, options.clock.now())?;
-        let (commands, inbox) = mpsc::channel(INBOX_MAX);
+        let now = options.clock.now();
+        let (recovered, loader) = recover(&*store, partition, options.settings, now, options.heads)?;
+        let loading = loader.map(|loader| Loading::start(loader, store.clone())).transpose()?;
+        let (prompt, prompt_inbox) = mpsc::channel(INBOX_MAX);
+        let (patient, patient_inbox) = mpsc::channel(INBOX_MAX);
         let (endings, endings_inbox) = mpsc::unbounded_channel();
         let history = History::new(store, partition);
+        let feed_told = recovered.next_sequence();
+        let appended = watch::Sender::new(feed_told);
         let driver = Driver {
             partition: recovered,
             history: history.clone(),
             fence,
             clock: options.clock.clone(),
             committer,
-            inbox,
+            prompt: prompt_inbox,
+            patient: patient_inbox,
+            loading,
             endings: endings_inbox,
             endings_sender: endings.clone(),
             observer: options.observer,
+            feed_told,
+            appended: appended.clone(),
             polls: Default::default(),
             watchers: Default::default(),
         };
@@ -138,10 +155,12 @@ impl Engine {
             reserve_bytes: options.reserve_bytes,
         };
         let engine = Self {
-            commands,
+            prompt,
+            patient,
             endings,
             clock: options.clock,
             history,
+            appended,
             space: Arc::new(space),
             // Calls of a session that outlives a restart get new numbers.
             polls: Arc::new(AtomicU64::new(1)),
@@ -153,6 +172,11 @@ impl Engine {
     /// The engine's time.
     pub fn now(&self) -> Timestamp {
         self.clock.now()
+    }
+
+    /// The feed's next position, as it is on disk: changes when events are durable.
+    pub fn appended(&self) -> watch::Receiver<u64> {
+        self.appended.subscribe()
     }
 
     /// What is stored of jobs: bodies, results, finished operations.
@@ -227,7 +251,7 @@ impl Engine {
     /// replaces one that was not looked at yet. `None`: there is no such operation.
     pub async fn watch(&self, operation: OperationId) -> Result<Option<watch::Receiver<Update>>, EngineError> {
         let (reply, answer) = oneshot::channel();
-        self.send(Command::Watch { operation, reply, home: home::here() }).await?;
+        self.send_patient(Command::Watch { operation, reply, home: home::here() }).await?;
         if let Some(receiver) = answer.await.map_err(|_| EngineError::Stopping)? {
             return Ok(Some(receiver));
         }
@@ -267,22 +291,29 @@ impl Engine {
         self.event(Event::Drain { instance, bot_id, on }, Attachment::default()).await.map(drop)
     }
 
-    /// Looks at the book. What is seen is committed by the time it is answered.
+    /// Looks at the book. What is seen is committed by the time it is answered. Waits until every job is loaded.
     pub async fn read<R: Send + 'static>(
         &self,
         look: impl FnOnce(&Book) -> R + Send + 'static,
     ) -> Result<R, EngineError> {
-        let (reply, answer) = oneshot::channel();
-        let look = Box::new(move |book: &Book| {
-            let seen = look(book);
-            Some(Box::new(move || drop(reply.send(seen))) as crate::partition::ReleaseFn)
-        });
-        self.send(Command::Input(Input::Read(look))).await?;
+        let (look, answer) = committed(look);
+        self.send_patient(look).await?;
+        answer.await.map_err(|_| EngineError::Stopping)
+    }
+
+    /// The same at once, also while jobs are being loaded: sessions, drains, leased jobs and counts are complete, other
+    /// jobs may be missing.
+    pub async fn read_promptly<R: Send + 'static>(
+        &self,
+        look: impl FnOnce(&Book) -> R + Send + 'static,
+    ) -> Result<R, EngineError> {
+        let (look, answer) = committed(look);
+        self.send(look).await?;
         answer.await.map_err(|_| EngineError::Stopping)
     }
 
     /// Looks at the book as it is now, which may be ahead of the disk: for decisions that go into a later event,
-    /// never for what a client or a bot is told.
+    /// never for what a client or a bot is told. As prompt as `read_promptly`.
     pub async fn peek<R: Send + 'static>(
         &self,
         look: impl FnOnce(&Book) -> R + Send + 'static,
@@ -299,7 +330,7 @@ impl Engine {
 
     /// Commits rows that are not the book's, in their turn.
     pub async fn write_rows(&self, add: RowsFn) -> Result<(), EngineError> {
-        self.send(Command::Input(Input::Rows(add))).await
+        self.send_patient(Command::Input(Input::Rows(add))).await
     }
 
     /// Looks at the disk: below the reserve new work is refused, until there is room again.
@@ -313,7 +344,7 @@ impl Engine {
     /// Stops the driver once everything that has arrived is durable.
     pub async fn stop(&self) {
         // An error: it has stopped already.
-        let _ = self.commands.send(Command::Stop).await;
+        let _ = self.prompt.send(Command::Stop).await;
     }
 
     async fn poll(
@@ -333,7 +364,13 @@ impl Engine {
     async fn event(&self, event: Event, attachment: Attachment) -> Result<Reply, EngineError> {
         let (reply, answer) = oneshot::channel();
         let token = Token { caller: Caller::Reply(reply), home: home::here() };
-        self.send(Command::Input(Input::Event { event, attachment, token })).await?;
+        let patient = event.needs_every_job();
+        let command = Command::Input(Input::Event { event, attachment, token });
+        if patient {
+            self.send_patient(command).await?
+        } else {
+            self.send(command).await?
+        }
         Ok(answer.await.map_err(|_| EngineError::Stopping)??)
     }
 
@@ -345,7 +382,7 @@ impl Engine {
     ) -> Result<(Reply, watch::Receiver<Update>), EngineError> {
         let (reply, answer) = oneshot::channel();
         let token = Token { caller: Caller::Submit(operation, reply), home: home::here() };
-        self.send(Command::Input(Input::Event { event, attachment, token })).await?;
+        self.send_patient(Command::Input(Input::Event { event, attachment, token })).await?;
         let (reply, updates) = answer.await.map_err(|_| EngineError::Stopping)??;
         // An operation whose job the book forgot in the same batch: it is in the store.
         match updates {
@@ -358,12 +395,26 @@ impl Engine {
     }
 
     async fn send(&self, command: Command) -> Result<(), EngineError> {
-        self.commands.send(command).await.map_err(|_| EngineError::Stopping)
+        self.prompt.send(command).await.map_err(|_| EngineError::Stopping)
+    }
+
+    async fn send_patient(&self, command: Command) -> Result<(), EngineError> {
+        self.patient.send(command).await.map_err(|_| EngineError::Stopping)
     }
 
     fn next_poll(&self) -> PollId {
         PollId(self.polls.fetch_add(1, Ordering::Relaxed))
     }
+}
+
+/// A look at the book whose answer leaves once what was seen is durable.
+fn committed<R: Send + 'static>(look: impl FnOnce(&Book) -> R + Send + 'static) -> (Command, oneshot::Receiver<R>) {
+    let (reply, answer) = oneshot::channel();
+    let look = Box::new(move |book: &Book| {
+        let seen = look(book);
+        Some(Box::new(move || drop(reply.send(seen))) as crate::partition::ReleaseFn)
+    });
+    (Command::Input(Input::Read(look)), answer)
 }
 
 impl SpaceGate {

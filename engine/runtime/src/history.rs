@@ -68,8 +68,7 @@ impl History {
     /// An operation that ended, from its rows.
     pub async fn operation(&self, operation: OperationId) -> Result<Option<OperationView>, StoreError> {
         let Some(row) = self.operation_row(operation).await? else { return Ok(None) };
-        let Some(id) = row.job else { return Ok(None) };
-        let job = JobId(u128::from(id.high) << 64 | u128::from(id.low));
+        let job = codec::job_id(row.job).map_err(|error| broken(Table::Operations, &error))?;
         Ok(self.finished(job).await?.and_then(|row| finished_view(operation, &row)))
     }
 

@@ -35,6 +35,15 @@ pub enum Input<T> {
     Rows(RowsFn),
 }
 
+impl<T> Input<T> {
+    fn event(&self) -> Option<&Event> {
+        match self {
+            Self::Event { event, .. } => Some(event),
+            Self::Read(_) | Self::Rows(_) => None,
+        }
+    }
+}
+
 /// Looks at the book and says what to do once everything before is durable, if anything.
 pub type ReadFn = Box<dyn FnOnce(&Book) -> Option<ReleaseFn> + Send>;
 
@@ -107,10 +116,17 @@ impl Partition {
         &self.book
     }
 
+    /// The position that the next feed record will have.
+    pub fn next_sequence(&self) -> u64 {
+        self.next_sequence
+    }
+
     /// Handles a batch of inputs at one instant.
     pub fn step<T>(&mut self, now: Timestamp, inputs: impl IntoIterator<Item = Input<T>>) -> Output<T> {
         let mut output = Output { batch: Batch::default(), releases: Vec::new(), results: Vec::new() };
-        for input in inputs {
+        let mut inputs = inputs.into_iter().collect::<Vec<_>>().into_iter();
+        while let Some(input) = inputs.next() {
+            self.book.look_ahead(inputs.as_slice().iter().filter_map(Input::event));
             match input {
                 Input::Event { event, attachment, token } => self.event(now, event, attachment, token, &mut output),
                 Input::Read(look) => output.releases.extend(look(&self.book).map(Release::Run)),
@@ -262,7 +278,7 @@ fn put_operation(
     batch: &mut Batch,
 ) {
     let row = pb::Operation {
-        job: Some(pb::Id { high: (job.0 >> 64) as u64, low: job.0 as u64 }),
+        job: codec::id(job.0),
         instance: instance.to_string(),
         request_metadata: attachment.request_metadata.clone(),
     };

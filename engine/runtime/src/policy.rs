@@ -182,6 +182,18 @@ pub trait Policy: Send + Sync + 'static {
     /// to the built-in rule.
     fn place(&self, questions: &[PlaceQuestion<'_>]) -> Vec<Placement>;
 
+    /// Where do jobs stand from now on that stand in the queue already? `None`: nobody could say, so it keeps its
+    /// place.
+    fn place_again(&self, questions: &[PlaceQuestion<'_>]) -> Vec<Option<Placement>> {
+        self.place(questions).into_iter().map(Some).collect()
+    }
+
+    /// Number of the set of policies that answers now: it rises with each change. An answer that was asked for after
+    /// this is of this set or of a later one.
+    fn generation(&self) -> u64 {
+        0
+    }
+
     /// Which of the optional questions anybody of an instance answers: what nobody answers is not asked.
     fn asks(&self, _instance: &str) -> Asks {
         Asks::default()

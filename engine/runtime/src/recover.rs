@@ -1,21 +1,26 @@
-//! Start-up: rows of incomplete work into a book. Does not grow with history.
+//! Start-up: rows of incomplete work into a book. Does not grow with history, and serves before all of it is read.
+//!
+//! Sessions, drains, leases and leased jobs are restored at once. One pass over the other jobs ([`heads`]) reads only
+//! what decides their order; those that go first are restored, the rest is read by the [`Loader`] while bots are served.
+//! What that means for the rules is said in `berth-core`, `execution/load.rs`.
 
-use std::{ops::ControlFlow, sync::mpsc, thread};
+mod heads;
+mod loader;
+
+use std::ops::ControlFlow;
 
 use berth_core::{
-    Book, JobRow, Rows, Settings, Timestamp,
+    Book, Rows, Settings, Timestamp,
     mutant::{Mutant, broken},
 };
 
+use self::heads::Heads;
+pub use self::{heads::Limits, loader::Loader};
 use crate::{
     codec::{self, CodecError},
     partition::Partition,
     store::{PartitionId, Store, StoreError, Table},
 };
-
-/// Job rows that travel together, and how many such bundles may wait: the reader stays a little ahead.
-const CHUNK_ROWS: usize = 512;
-const CHUNKS_MAX: usize = 8;
 
 /// Why a partition could not be recovered.
 #[derive(Debug, thiserror::Error)]
@@ -33,54 +38,33 @@ pub enum RecoverError {
     },
 }
 
-/// Reads a partition's incomplete work and goes on from there.
+/// Reads as much of a partition's incomplete work as it takes to serve bots. The loader reads the rest; `None`: that
+/// was all.
 pub fn recover(
     store: &dyn Store,
     partition: PartitionId,
     settings: Settings,
     now: Timestamp,
-) -> Result<Partition, RecoverError> {
-    let rows = Rows {
-        jobs: Vec::new(),
-        leases: read(store, partition, Table::Leases, codec::decode_lease)?,
-        sessions: read(store, partition, Table::Sessions, codec::decode_session)?,
-        drains: read(store, partition, Table::Drains, codec::decode_drain)?,
-    };
+    limits: Limits,
+) -> Result<(Partition, Option<Loader>), RecoverError> {
+    let mut leases = read(store, partition, Table::Leases, codec::decode_lease)?;
+    if broken(Mutant::LeasedNotFirst) {
+        leases.clear();
+    }
+    let sessions = read(store, partition, Table::Sessions, codec::decode_session)?;
+    let drains = read(store, partition, Table::Drains, codec::decode_drain)?;
     let sequence = if broken(Mutant::SequenceRestarts) { 1 } else { store.next_sequence(partition)? };
-    // The long table has a reader of its own, one thread so that the order stays that of the keys.
-    let book = thread::scope(|scope| {
-        let (chunks, arriving) = mpsc::sync_channel(CHUNKS_MAX);
-        scope.spawn(move || read_jobs(store, partition, &chunks));
-        Book::restore_from(settings, now, rows, arriving.into_iter().flatten())
-    })?;
-    Ok(Partition::new(book, sequence))
-}
-
-/// Rows on their way from the reader to the book.
-type Chunk = Vec<Result<JobRow, RecoverError>>;
-
-/// Reads job rows and hands them on; the last one says why, if they cannot be read to the end.
-fn read_jobs(store: &dyn Store, partition: PartitionId, chunks: &mpsc::SyncSender<Chunk>) {
-    let mut chunk = Chunk::with_capacity(CHUNK_ROWS);
-    let scanned = store.scan(partition, Table::Jobs, &[], &mut |_, value| {
-        let row = codec::decode_job(value).map_err(|source| RecoverError::Row { table: Table::Jobs.name(), source });
-        let broken = row.is_err();
-        chunk.push(row);
-        if broken {
-            return ControlFlow::Break(());
+    let mut heads = Heads::new(limits, leases.iter().map(|row| row.lease.job));
+    scan(store, partition, Table::Jobs, |key, value| heads.look(key, value))?;
+    let (jobs, hidden) = heads.finish().map_err(|source| RecoverError::Row { table: Table::Jobs.name(), source })?;
+    let rows = Rows { jobs, leases, sessions, drains };
+    Ok(match hidden {
+        None => (Partition::new(Book::restore(settings, now, rows), sequence), None),
+        Some(hidden) => {
+            let book = Book::restore_partly(settings, now, rows, hidden);
+            (Partition::new(book, sequence), Some(Loader::new(partition)))
         }
-        if chunk.len() < CHUNK_ROWS {
-            return ControlFlow::Continue(());
-        }
-        // Nobody listens any more: the book met a row that cannot be read.
-        match chunks.send(std::mem::replace(&mut chunk, Chunk::with_capacity(CHUNK_ROWS))) {
-            Ok(()) => ControlFlow::Continue(()),
-            Err(_) => ControlFlow::Break(()),
-        }
-    });
-    chunk.extend(scanned.err().map(|error| Err(error.into())));
-    // As above.
-    let _ = chunks.send(chunk);
+    })
 }
 
 fn read<R>(
@@ -90,19 +74,27 @@ fn read<R>(
     decode: impl Fn(&[u8]) -> Result<R, CodecError>,
 ) -> Result<Vec<R>, RecoverError> {
     let mut rows = Vec::new();
-    let mut broken = None;
-    store.scan(partition, table, &[], &mut |_, value| match decode(value) {
-        Ok(row) => {
-            rows.push(row);
-            ControlFlow::Continue(())
-        }
+    scan(store, partition, table, |_, value| {
+        rows.push(decode(value)?);
+        Ok(())
+    })?;
+    Ok(rows)
+}
+
+/// Visits a whole table, up to the first row that cannot be read.
+fn scan(
+    store: &dyn Store,
+    partition: PartitionId,
+    table: Table,
+    mut visit: impl FnMut(&[u8], &[u8]) -> Result<(), CodecError>,
+) -> Result<(), RecoverError> {
+    let mut unreadable = None;
+    store.scan(partition, table, &[], &mut |key, value| match visit(key, value) {
+        Ok(()) => ControlFlow::Continue(()),
         Err(source) => {
-            broken = Some(RecoverError::Row { table: table.name(), source });
+            unreadable = Some(RecoverError::Row { table: table.name(), source });
             ControlFlow::Break(())
         }
     })?;
-    match broken {
-        Some(error) => Err(error),
-        None => Ok(rows),
-    }
+    unreadable.map_or(Ok(()), Err)
 }

@@ -45,13 +45,15 @@ pub enum Table {
     Results,
     /// Drains that an operator has set.
     Drains,
-    /// Plugin versions, active sets and plugins' own key-value rows.
+    /// Plugin versions and active sets.
     Plugins,
+    /// Plugins' own key-value rows, each beside the plugin's cursor in the feed.
+    PluginData,
 }
 
 impl Table {
     /// Every table, in a fixed order.
-    pub const ALL: [Table; 11] = [
+    pub const ALL: [Table; 12] = [
         Table::Meta,
         Table::Jobs,
         Table::FinishedJobs,
@@ -63,6 +65,7 @@ impl Table {
         Table::Results,
         Table::Drains,
         Table::Plugins,
+        Table::PluginData,
     ];
 
     /// The table's stable name: part of the format on disk, so never changed.
@@ -79,6 +82,7 @@ impl Table {
             Table::Results => "results",
             Table::Drains => "drains",
             Table::Plugins => "plugins",
+            Table::PluginData => "plugin_data",
         }
     }
 }

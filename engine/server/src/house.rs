@@ -10,6 +10,8 @@ use berth_runtime::{
     Committer, Engine, Options,
     cas::Cas,
     clock::Clock,
+    feed::Listeners,
+    recover::{Limits, RecoverError},
     store::{PartitionId, Store, StoreError},
     sweep,
 };
@@ -33,12 +35,18 @@ const PARTITION: PartitionId = PartitionId(0);
 const SPACE_EVERY: Duration = Duration::from_secs(1);
 const SWEEP_EVERY: Duration = Duration::from_secs(60);
 
+/// How long events gather before their consumers are asked, where few happen: each call is followed by a commit, and a
+/// build that sends one action after the other would wait behind those.
+const LISTEN_LINGER: Duration = Duration::from_millis(10);
+
 /// A running server.
 pub(crate) struct House {
     pub(crate) grpc_address: SocketAddr,
     pub(crate) http_address: SocketAddr,
     engine: Engine,
-    driver: JoinHandle<()>,
+    /// Consumers of the event feed: one for each plugin that hears events.
+    listeners: Arc<Listeners>,
+    driver: JoinHandle<Result<(), RecoverError>>,
     health: Health,
     bots: Vec<JoinHandle<()>>,
     bots_shutdown: Shutdown,
@@ -76,6 +84,7 @@ impl House {
             clock: Clock::system(),
             observer: Arc::new(Unpinner::new(cas.clone())),
             reserve_bytes: config.raw.store.reserve_bytes,
+            heads: Limits::default(),
         };
         let doors = Doors::build()?;
         let (engine, driver) = {
@@ -95,7 +104,8 @@ impl House {
         let mut routes = RoutesBuilder::default();
         let health = services.add_services(&mut routes).await;
         blobs.add_services(&mut routes);
-        let metrics = Arc::new(Metrics::new(engine.clone(), commits, policies.plugins));
+        let listeners = Arc::new(Listeners::new(engine.clone(), LISTEN_LINGER));
+        let metrics = Arc::new(Metrics::new(engine.clone(), commits, policies.plugins, listeners.clone()));
         let bots_shutdown = Shutdown::new();
         let grpc = doors.serve(grpc, &mut transport(), &routes.routes());
         let bots = start_bots(config, grpc_address, &bots_shutdown)?;
@@ -103,6 +113,7 @@ impl House {
             grpc_address,
             http_address,
             engine,
+            listeners,
             driver,
             health,
             bots,
@@ -118,7 +129,10 @@ impl House {
         tokio::select! {
             ended = self.grpc.ended() => anyhow::anyhow!("the gRPC server ended: {ended:?}"),
             ended = &mut self.http => anyhow::anyhow!("the HTTP server ended: {ended:?}"),
-            ended = &mut self.driver => anyhow::anyhow!("the driver ended: {ended:?}"),
+            ended = &mut self.driver => match ended {
+                Ok(Err(error)) => anyhow::Error::new(error).context("recovery failed"),
+                ended => anyhow::anyhow!("the driver ended: {ended:?}"),
+            },
         }
     }
 
@@ -130,8 +144,10 @@ impl House {
             let _ = tokio::time::timeout(patience, bot).await;
         }
         self.health.stop_serving().await;
+        self.listeners.close().await;
         self.engine.stop().await;
-        if tokio::time::timeout(patience, &mut self.driver).await.is_err() {
+        // It may be what failed: a task is waited for once.
+        if !self.driver.is_finished() && tokio::time::timeout(patience, &mut self.driver).await.is_err() {
             tracing::warn!("the last commit is taking long");
         }
         if tokio::time::timeout(patience, self.grpc.stop()).await.is_err() {

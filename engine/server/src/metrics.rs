@@ -4,7 +4,10 @@ use std::sync::Arc;
 
 use berth_core::Counts;
 use berth_plugin_host::{FaultKind, Function, PluginPolicy};
-use berth_runtime::{Counters, Engine};
+use berth_runtime::{
+    Counters, Engine,
+    feed::{ListenerState, Listeners},
+};
 use prometheus_client::{
     encoding::text::encode,
     metrics::{counter::Counter, family::Family, gauge::Gauge},
@@ -18,16 +21,22 @@ pub(crate) struct Metrics {
     engine: Engine,
     commits: Arc<Counters>,
     plugins: Option<Arc<PluginPolicy>>,
+    listeners: Arc<Listeners>,
 }
 
 impl Metrics {
-    pub(crate) fn new(engine: Engine, commits: Arc<Counters>, plugins: Option<Arc<PluginPolicy>>) -> Self {
-        Self { engine, commits, plugins }
+    pub(crate) fn new(
+        engine: Engine,
+        commits: Arc<Counters>,
+        plugins: Option<Arc<PluginPolicy>>,
+        listeners: Arc<Listeners>,
+    ) -> Self {
+        Self { engine, commits, plugins, listeners }
     }
 
     /// What the book counts; `None` if the driver has stopped.
     pub(crate) async fn counts(&self) -> Option<Counts> {
-        self.engine.read(|book| book.counts()).await.ok()
+        self.engine.read_promptly(|book| book.counts()).await.ok()
     }
 
     /// The exposition in OpenMetrics text.
@@ -35,6 +44,7 @@ impl Metrics {
         let mut registry = Registry::with_prefix("berth");
         if let Some(counts) = self.counts().await {
             gauge(&mut registry, "jobs_queued", "Jobs that wait for a bot", counts.queued);
+            gauge(&mut registry, "jobs_loading", "Queued jobs that a restart has not loaded yet", counts.loading);
             gauge(&mut registry, "jobs_executing", "Jobs that are with a bot", counts.executing);
             gauge(&mut registry, "bot_sessions", "Bots with an open session", counts.sessions);
             gauge(&mut registry, "requirement_classes", "Distinct requirements of jobs", counts.requirement_classes);
@@ -48,6 +58,7 @@ impl Metrics {
         if let Some(plugins) = &self.plugins {
             Self::plugin_metrics(plugins, &mut registry);
         }
+        listener_metrics(&self.listeners, &mut registry);
         let mut text = String::new();
         encode(&mut text, &registry).expect("a string takes any text");
         text
@@ -87,6 +98,32 @@ impl Metrics {
         registry.register("plugin_faults", "Calls that ended in a fault", faults);
         registry.register("plugin_instances", "Instances of a plugin that exist now", instances);
     }
+}
+
+/// Who hears the event feed.
+fn listener_metrics(listeners: &Listeners, registry: &mut Registry) {
+    let gauges = || Family::<Labels, Gauge>::default();
+    let counters = || Family::<Labels, Counter>::default();
+    let (lag, stopped, bytes) = (gauges(), gauges(), gauges());
+    let (events, failures, skipped) = (counters(), counters(), counters());
+    for status in listeners.status() {
+        let labels = vec![("plugin", status.name.to_string())];
+        let set = |family: &Family<Labels, Gauge>, value: u64| {
+            family.get_or_create(&labels).set(i64::try_from(value).unwrap_or(i64::MAX));
+        };
+        set(&lag, status.lag);
+        set(&stopped, u64::from(matches!(status.state, ListenerState::Stopped { .. })));
+        set(&bytes, status.kv_bytes);
+        events.get_or_create(&labels).inc_by(status.events);
+        failures.get_or_create(&labels).inc_by(status.failures);
+        skipped.get_or_create(&labels).inc_by(status.skipped);
+    }
+    registry.register("listener_lag_events", "Events that a consumer of the feed has not heard yet", lag);
+    registry.register("listener_stopped", "1 if a consumer failed on an event and stays there", stopped);
+    registry.register("listener_kv_bytes", "Bytes of keys and values that a consumer keeps", bytes);
+    registry.register("listener_events", "Events that a consumer has handled since the server started", events);
+    registry.register("listener_failures", "Calls of a consumer that failed since the server started", failures);
+    registry.register("listener_skipped", "Events that a consumer failed on and that were skipped, ever", skipped);
 }
 
 fn gauge(registry: &mut Registry, name: &str, help: &str, value: usize) {

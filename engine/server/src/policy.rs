@@ -3,7 +3,9 @@
 use std::{sync::Arc, time::Duration};
 
 use anyhow::Context;
-use berth_plugin_host::{Chain, Generation, Host, Limits, PluginPolicy};
+use berth_plugin_host::{
+    ChainSpec, Generation, GenerationSpec, Host, Limits, LoadOptions, PluginLimits, PluginPolicy, Plugins,
+};
 use berth_runtime::{builtin::BuiltinPolicy, policy::Policy};
 
 use crate::config::{Config, PolicyKind};
@@ -23,19 +25,27 @@ pub(crate) fn start(config: &Config) -> anyhow::Result<Policies> {
     if raw.kind == PolicyKind::BuiltIn {
         return Ok(Policies { policy: Arc::new(BuiltinPolicy), plugins: None });
     }
-    let limits = Limits {
-        properties_deadline: Duration::from_millis(raw.properties_deadline_ms),
+    let plugin = PluginLimits {
+        call_deadline: Duration::from_millis(raw.properties_deadline_ms),
         place_deadline: Duration::from_millis(raw.place_deadline_ms),
         memory_bytes_max: raw.memory_bytes_max,
-        ..Limits::default()
+        ..PluginLimits::default()
     };
-    let host = Host::new(limits).context("the host for plugins cannot start")?;
-    let load = |name: &str, component| {
-        let plugin = host.load(name, component).with_context(|| format!("bundled plugin {name} cannot be loaded"))?;
+    let host = Host::new(Limits { plugin, ..Limits::default() }).context("the host for plugins cannot start")?;
+    let mut plugins = Plugins::new();
+    for (name, component) in [("containment", CONTAINMENT), ("reapi-order", REAPI_ORDER)] {
+        let plugin = host
+            .load(name, component, LoadOptions::default())
+            .with_context(|| format!("bundled plugin {name} cannot be loaded"))?;
         tracing::info!(plugin = plugin.name(), digest = plugin.digest(), "plugin loaded");
-        anyhow::Ok(plugin)
+        plugins.insert(name.to_owned(), plugin);
+    }
+    let chain = ChainSpec {
+        properties: Some("containment".to_owned()),
+        place: Some("reapi-order".to_owned()),
+        ..ChainSpec::default()
     };
-    let chain = Chain::new(Some(load("containment", CONTAINMENT)?), Some(load("reapi-order", REAPI_ORDER)?))?;
-    let plugins = Arc::new(PluginPolicy::new(Generation::new(chain)));
+    let first = Generation::build(&GenerationSpec::everywhere(chain), &plugins)?;
+    let plugins = Arc::new(PluginPolicy::new(first));
     Ok(Policies { policy: plugins.clone(), plugins: Some(plugins) })
 }

@@ -73,7 +73,8 @@ pub(crate) fn families(options: &RocksOptions) -> Vec<(&'static str, Options)> {
             | Table::Leases
             | Table::Sessions
             | Table::Drains
-            | Table::Plugins => false,
+            | Table::Plugins
+            | Table::PluginData => false,
         };
         (table.name(), family(&cache, point))
     });

@@ -44,6 +44,8 @@ pub(crate) struct Ledger {
     model: Option<Naive>,
     next_sequence: u64,
     records: VecDeque<(u64, Bytes)>,
+    /// Where jobs were created (`false`) and completed (`true`).
+    turns: BTreeMap<u64, bool>,
     /// Records below are trimmed, perhaps.
     trimmed: u64,
     jobs: BTreeMap<JobId, Truth>,
@@ -63,6 +65,7 @@ impl Ledger {
             model: with_model.then(|| Naive::new(settings)),
             next_sequence: 1,
             records: VecDeque::new(),
+            turns: BTreeMap::new(),
             trimmed: 1,
             jobs: BTreeMap::new(),
             order: VecDeque::new(),
@@ -105,6 +108,13 @@ impl Ledger {
                 self.order.push_back(oldest);
             }
         }
+        for (fact, (sequence, _)) in work.facts.iter().zip(&work.records) {
+            match fact {
+                Fact::JobCreated(_) => drop(self.turns.insert(*sequence, false)),
+                Fact::JobCompleted { .. } => drop(self.turns.insert(*sequence, true)),
+                _ => {}
+            }
+        }
         self.records.extend(work.records.iter().cloned());
         while self.records.len() > 4 * CHECKED {
             self.records.pop_front();
@@ -124,6 +134,17 @@ impl Ledger {
             }
         }
         Ok(())
+    }
+
+    /// How many jobs were created and completed by events below a position, without those that were missed. Only what
+    /// was trimmed may be missed.
+    pub(crate) fn tally(&self, next: u64, missed: &[std::ops::Range<u64>]) -> Checked<(u64, u64)> {
+        for gap in missed {
+            rule!(gap.start < gap.end && gap.end <= self.trimmed, "events {gap:?} are there, and were not heard");
+        }
+        let heard = self.turns.range(..next).filter(|(sequence, _)| !missed.iter().any(|gap| gap.contains(sequence)));
+        let (completed, created): (Vec<_>, Vec<_>) = heard.partition(|(_, completed)| **completed);
+        Ok((created.len() as u64, completed.len() as u64))
     }
 
     pub(crate) fn next_sequence(&self) -> u64 {
@@ -191,14 +212,23 @@ impl Ledger {
             }
         }
         rule!(self.next_sequence == found, "recovery found half a step: {} or {found}", self.next_sequence);
-        let rows = server.partition.book().rows();
+        let book = server.partition.book();
+        let (rows, left) = (book.rows(), book.loading());
+        let known: BTreeSet<_> = rows.jobs.iter().map(|row| row.job).collect();
         if let Some(model) = &mut self.model {
             model.restart(now);
-            rule!(rows == model.rows(), "recovered\n  {rows:?}\n  not {:?}", model.rows());
+            if left.is_some() {
+                model.hide_all_but(&known);
+            }
+            rule!(rows == model.loaded_rows(), "recovered\n  {rows:?}\n  not {:?}", model.loaded_rows());
         }
+        let mut applied = self.applied.rows();
+        let hidden = applied.jobs.extract_if(.., |row| !known.contains(&row.job)).count();
+        rule!(left.unwrap_or(0) == hidden, "{left:?} jobs are to be loaded, not {hidden}");
+        rule!(rows == applied, "recovered\n  {rows:?}\n  but the facts say {applied:?}");
         server.expect(self.model.clone());
-        rule!(rows == self.applied.rows(), "recovered\n  {rows:?}\n  but the facts say {:?}", self.applied.rows());
-        self.check_disk(&server.store, server.partition.book(), now)?;
+        let book = server.partition.book();
+        self.check_disk(&server.store, left.is_none().then_some(book), now)?;
         for operation in self.promised() {
             let stage = self.look(server, operation)?;
             let Some(stage) = stage else {
@@ -211,8 +241,9 @@ impl Ledger {
         Ok(())
     }
 
-    /// What a restart would find now is what the process knows now. Only while nothing is in flight.
-    pub(crate) fn check_disk(&self, store: &MemoryStore, book: &Book, now: Timestamp) -> Checked {
+    /// What a restart would find now is what the process knows now. Only while nothing is in flight; and of the book
+    /// only if everything is loaded.
+    pub(crate) fn check_disk(&self, store: &MemoryStore, book: Option<&Book>, now: Timestamp) -> Checked {
         let read = Rows {
             jobs: read(store, Table::Jobs, codec::decode_job)?,
             leases: read(store, Table::Leases, codec::decode_lease)?,
@@ -220,7 +251,9 @@ impl Ledger {
             drains: read(store, Table::Drains, codec::decode_drain)?,
         };
         let restored = Book::restore(self.settings, now, read).rows();
-        rule!(restored == book.rows(), "the rows on disk\n  {restored:?}\n  are not {:?}", book.rows());
+        if let Some(book) = book {
+            rule!(restored == book.rows(), "the rows on disk\n  {restored:?}\n  are not {:?}", book.rows());
+        }
         rule!(restored == self.applied.rows(), "the rows on disk are not what the facts say");
         for job in self.order.iter().rev().take(CHECKED) {
             self.check_job(store, *job)?;
@@ -253,7 +286,8 @@ impl Ledger {
         Ok(())
     }
 
-    /// The operation as `Engine::operation` would find it: in the book, else in the rows.
+    /// The operation as `Engine::operation` would find it: in the book, else in the rows. While jobs are loaded that
+    /// one waits, and the rows say already what it will answer.
     pub(crate) fn look(&self, server: &Server, operation: OperationId) -> Checked<Option<Stage>> {
         if let Some(view) = server.partition.book().operation(operation) {
             return Ok(Some(view.stage));
@@ -266,12 +300,15 @@ impl Ledger {
         let row = pb::Operation::decode(row).map_err(|error| Violation(error.to_string()))?;
         let id = row.job.ok_or_else(|| Violation(format!("the row of {operation:?} names no job")))?;
         let job = u128::from(id.high) << 64 | u128::from(id.low);
-        let Some(row) = get(Table::FinishedJobs, job)? else { return Ok(None) };
+        let (finished, loading) = (get(Table::FinishedJobs, job)?, server.is_loading());
+        let hidden = if finished.is_none() && loading { get(Table::Jobs, job)? } else { None };
+        let Some(row) = finished.or(hidden) else { return Ok(None) };
         let row = codec::decode_job(&row).map_err(|error| Violation(error.to_string()))?;
         let handle = row.operations.iter().find(|handle| handle.operation == operation);
         Ok(handle.and_then(|handle| match (handle.cancelled, row.state) {
             (Some(_), _) => Some(Stage::Completed(Outcome::Cancelled)),
             (None, JobRowState::Completed { outcome, .. }) => Some(Stage::Completed(outcome)),
+            (None, JobRowState::Queued) if loading => Some(Stage::Queued),
             (None, JobRowState::Queued | JobRowState::Leased) => None,
         }))
     }

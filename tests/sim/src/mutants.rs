@@ -102,6 +102,12 @@ mod enabled {
             Mutant::RestoreForgetsDrains => "a restart forgets drains",
             Mutant::RestoreKeepsContact => "a restart gives sessions no fresh timeout",
             Mutant::RestoreWithoutGrace => "a restart ends leases whose time ran out while the server was down",
+            Mutant::HiddenPassed => "a bot is given a job though one that is not loaded yet would be the better one",
+            Mutant::WeightOfHeads => "while jobs are loaded a lane's weight is that of a job that is not its newest",
+            Mutant::SubmitNotHeld => "a request does not wait until it is known which actions are in flight",
+            Mutant::LeasedNotFirst => "leases are not restored before bots are served",
+            Mutant::GoneJobLoaded => "a job that ended while others were loaded comes back by its old row",
+            Mutant::WaitingNotServed => "bots that wait for a job that was not loaded are not served when it is",
             Mutant::EndNotTold => "watchers do not hear that a job ended",
             Mutant::HandleEndNotTold => "watchers of a cancelled handle do not hear of it while its job goes on",
             Mutant::LeaseRowKept => "the row of a lease that was taken back stays",
@@ -111,6 +117,12 @@ mod enabled {
             Mutant::ResultOfStraggler => "the result of an older attempt is stored for the newest",
             Mutant::FeedGap => "the feed is not dense",
             Mutant::SequenceRestarts => "after a restart the feed is written over",
+            Mutant::CursorBeforeKv => "a consumer's place is committed before what it wrote",
+            Mutant::KvWithoutCursor => "what a consumer wrote is committed without its place",
+            Mutant::EventsHandledTwice => "a consumer is given events again that it has handled",
+            Mutant::FailedCallKept => "what a failed call wrote stays in memory",
+            Mutant::TableAheadOfDisk => "a plugin's table is seen before it is durable",
+            Mutant::GapNotTold => "a consumer that was left behind is not told",
         }
     }
 }

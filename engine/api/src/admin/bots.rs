@@ -26,7 +26,7 @@ impl bots_server::Bots for AdminBots {
         let only = chosen(&self.instances, &request.get_ref().instance)?.map(|instance| &instance.name);
         let mut sessions = Vec::new();
         for engine in self.instances.engines() {
-            let open = engine.read(|book| book.sessions()).await.map_err(Error::from)?;
+            let open = engine.read_promptly(|book| book.sessions()).await.map_err(Error::from)?;
             sessions.extend(open.into_iter().filter(|session| only.is_none_or(|name| *name == session.instance)));
         }
         sessions.sort_by(|a, b| (&a.instance, &a.bot_id).cmp(&(&b.instance, &b.bot_id)));
@@ -49,7 +49,7 @@ impl AdminBots {
             let mut own = sessions.iter().filter(|session| session.instance == name && session.bot_id == id);
             own.next().map(|session| session.leases.len())
         };
-        let leases = instance.engine.read(look).await?;
+        let leases = instance.engine.read_promptly(look).await?;
         // A drain outlasts sessions, so a bot that is away may be drained. Its end may name a bot that is gone for good.
         instance.engine.drain(instance.name.clone(), bot_id, !request.undo).await?;
         if leases.is_none() {

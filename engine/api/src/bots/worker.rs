@@ -49,7 +49,7 @@ impl Workers {
         };
         if is_full {
             let open = |book: &berth_core::Book| book.sessions().into_iter().map(|session| session.session).collect();
-            let open: HashSet<SessionId> = engine.read(open).await?;
+            let open: HashSet<SessionId> = engine.read_promptly(open).await?;
             let mut known = self.lock();
             // One that is being opened right now goes as well, and is judged again at its first update.
             known.by_session.retain(|session, _| open.contains(session));

@@ -96,6 +96,7 @@ impl Execution {
                 command_digest: Some(pins::to_store(&command_digest)),
                 input_root: Some(pins::to_store(&input_root)),
                 request_metadata,
+                ..pb::JobBody::default()
             },
             platform,
             metadata,

@@ -16,7 +16,7 @@ impl Execution {
         mut prepared: Prepared,
     ) -> Result<watch::Receiver<OperationView>, Error> {
         let operation = OperationId(names::draw(instance.engine.now()));
-        let submit = self.ask_policy(instance, operation, &prepared)?;
+        let submit = self.ask_policy(instance, operation, &mut prepared)?;
         let body = std::mem::take(&mut prepared.body);
         match prepared.cached.take() {
             Some(action_result) => {
@@ -31,7 +31,7 @@ impl Execution {
         &self,
         instance: &Instance,
         operation: OperationId,
-        prepared: &Prepared,
+        prepared: &mut Prepared,
     ) -> Result<berth_core::Submit, Error> {
         let name = &*instance.name.0;
         let properties =
@@ -49,6 +49,7 @@ impl Execution {
             ..PlaceQuestion::default()
         };
         let place = self.policy.place(&[question]).pop().expect("a policy answers every question");
+        prepared.body.history = place.history.as_deref().unwrap_or_default().to_owned();
         Ok(berth_core::Submit {
             operation,
             instance: instance.name.clone(),

@@ -7,6 +7,7 @@ use berth_runtime::{
     cas::TreeCheck,
     clock::Clock,
     memory::{Disk, MemoryStore},
+    recover::Limits,
     store::{PartitionId, Store},
 };
 use bytes::Bytes;
@@ -83,6 +84,7 @@ fn start(disk: &Disk, cas: &Arc<dyn Cas>) -> Engine {
         clock: Clock::system(),
         observer: Arc::new(Unpinner::new(cas.clone())),
         reserve_bytes: 0,
+        heads: Limits::default(),
     };
     Engine::start(store, committer, PartitionId(0), options).unwrap().0
 }

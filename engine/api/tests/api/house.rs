@@ -25,6 +25,7 @@ use berth_runtime::{
     cas::Cas,
     clock::Clock,
     memory::{Disk, MemoryStore},
+    recover::{Limits, RecoverError},
     store::{PartitionId, Store},
 };
 use bytes::Bytes;
@@ -51,6 +52,8 @@ pub(crate) struct House {
     folder: Arc<TempDir>,
     pub(crate) settings: Settings,
     pub(crate) config: Config,
+    /// How much a restart restores before it serves.
+    pub(crate) heads: Limits,
 }
 
 /// A server that runs.
@@ -59,7 +62,7 @@ pub(crate) struct Server {
     pub(crate) engine: Engine,
     pub(crate) cas: Arc<dyn Cas>,
     pub(crate) health: Health,
-    driver: JoinHandle<()>,
+    driver: JoinHandle<Result<(), RecoverError>>,
     serving: JoinHandle<()>,
     /// Where the storage is.
     _folder: Arc<TempDir>,
@@ -72,7 +75,14 @@ impl House {
         let storage =
             Storage::open(folder.path(), &INSTANCES.map(String::from), options, Arc::new(SystemClock::start()));
         let cas = Arc::new(EmbeddedCas::new(storage.unwrap(), &INSTANCES.map(String::from), true));
-        Self { disk: Disk::default(), cas, folder, settings: Settings::default(), config: Config::default() }
+        Self {
+            disk: Disk::default(),
+            cas,
+            folder,
+            settings: Settings::default(),
+            config: Config::default(),
+            heads: Limits::default(),
+        }
     }
 
     pub(crate) async fn start(&self) -> Server {
@@ -84,9 +94,17 @@ impl House {
             clock: Clock::system(),
             observer: Arc::new(Unpinner::new(cas.clone())),
             reserve_bytes: 0,
+            heads: self.heads,
         };
         let (engine, driver) = Engine::start(store, committer, PartitionId(0), options).unwrap();
-        berth_api::pin_incomplete(&engine, &*cas).await.unwrap();
+        let pinned = tokio::spawn({
+            let (engine, cas) = (engine.clone(), cas.clone());
+            async move { berth_api::pin_incomplete(&engine, &*cas).await }
+        });
+        // While jobs are loaded, this goes on beside what bots do, as in the real server.
+        if self.heads == Limits::default() {
+            pinned.await.unwrap().unwrap();
+        }
         let instances = Instances::new(INSTANCES.map(|name| (name.to_owned(), engine.clone())));
         let services = Services::new(instances, Arc::new(BuiltinPolicy), cas.clone(), self.config.clone());
         let mut routes = Routes::builder();
@@ -103,7 +121,7 @@ impl Server {
     /// Ends the server as a shutdown does: what it has acknowledged stays.
     pub(crate) async fn stop(self) {
         self.engine.stop().await;
-        self.driver.await.unwrap();
+        self.driver.await.unwrap().unwrap();
         self.serving.abort();
         let _ = self.serving.await;
     }

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use berth_proto::reapi::{WaitExecutionRequest, execution_stage::Value};
+use berth_runtime::recover::Limits;
 use tonic::Code;
 
 use crate::house::{House, Job, last, response, stage, succeed};
@@ -36,6 +37,41 @@ async fn an_operation_is_taken_up_again_after_a_restart() {
     let client = server.connect().await;
     let stream = client.execution().wait_execution(wait).await.unwrap().into_inner();
     assert_eq!(last(stream).await, done);
+}
+
+#[tokio::test]
+async fn a_queue_is_worked_off_in_its_order_after_a_restart_that_serves_before_it_knows_all_of_it() {
+    let mut house = House::new();
+    let server = house.start().await;
+    let client = server.connect().await;
+    let mut names = Vec::new();
+    for job in ["a", "b", "c", "d", "e"] {
+        names.push(client.begin(&Job::new(job)).await.0.name);
+    }
+    server.stop().await;
+    drop(client);
+
+    house.heads = Limits { jobs: 1, lines: 8 };
+    let server = house.start().await;
+    let client = server.connect().await;
+    let mut bot = client.bot("bot", 1);
+    // The same actions again, while it is not known yet that they are there.
+    let again = client.prepare(&Job::new("e")).await;
+    let (mut again, ()) = tokio::join!(async { client.execute(again).await.unwrap() }, async {
+        for name in &names {
+            let lease = bot.take().await;
+            let operation = name.rsplit('/').next().unwrap().replace('-', "");
+            assert!(lease.id.contains(&operation), "{} is not of {name}", lease.id);
+            bot.finish_all(succeed);
+            bot.update(Duration::from_millis(300)).await.unwrap();
+        }
+    });
+    while again.message().await.unwrap().is_some_and(|operation| !operation.done) {}
+    for name in names {
+        let stream = client.execution().wait_execution(WaitExecutionRequest { name }).await.unwrap().into_inner();
+        assert_eq!(response(&last(stream).await).result.unwrap().stdout_raw, "done\n");
+    }
+    server.stop().await;
 }
 
 #[tokio::test]

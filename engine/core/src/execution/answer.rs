@@ -22,8 +22,11 @@ impl Book {
     }
 
     pub(super) fn answer_due(&mut self, now: Timestamp) -> Vec<Answer> {
-        let due = std::mem::take(&mut self.due);
-        due.into_iter().filter_map(|index| self.answer(now, index)).collect()
+        let mut due = std::mem::take(&mut self.due);
+        let answers = due.drain(..).filter_map(|index| self.answer(now, index)).collect();
+        // Its room is used again.
+        self.due = due;
+        answers
     }
 
     /// A newer call takes the place of the one that is held: that one hears only what it could have heard
@@ -40,10 +43,11 @@ impl Book {
 
     /// An answer did not reach the bot: what only that answer offered is taken back.
     pub(super) fn undelivered(&mut self, now: Timestamp, session: SessionId, poll: PollId, step: &mut Step) {
-        if let Some(index) = self.session_index.get(&session).copied()
+        if let Some(index) = self.session_ix(session)
+            && self.session(index).answered == Some(poll)
             && !broken(Mutant::UndeliveredIgnored)
         {
-            self.take_back(now, index, Told::Once(poll), step);
+            self.take_back(now, index, Told::Once, step);
         }
     }
 
@@ -62,13 +66,11 @@ impl Book {
         let session = self.sessions.get_mut(index.0 as usize)?;
         let poll = session.poll.take_if(|poll| poll.due)?;
         session.contact = now;
+        session.answered = Some(poll.id);
         for job in &session.jobs {
-            if let JobState::Leased(lease) = &mut self.jobs[job.0 as usize].state {
-                lease.told = if lease.told == Told::No || broken(Mutant::ListedTakenBack) {
-                    Told::Once(poll.id)
-                } else {
-                    Told::MayKnow
-                };
+            if let JobState::Leased(lease) = &mut self.jobs.get_mut(*job).state {
+                let first = lease.told == Told::No || broken(Mutant::ListedTakenBack);
+                lease.told = if first { Told::Once } else { Told::MayKnow };
             }
         }
         self.stop_asking(index);

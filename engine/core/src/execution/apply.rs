@@ -3,11 +3,14 @@
 
 use super::{
     Book, Timer,
-    job::{Job, JobState, Lease, Told, duration, millis},
+    flight::action_hash,
+    job::{Details, Job, JobState, Lease, Millis, Told},
     session::Session,
 };
 use crate::{
-    Fact, JobCreated, JobId, LeaseId, OperationRow, Outcome, SessionChanged, SessionId, SessionOpened, Timestamp,
+    Fact, JobCreated, JobId, LeaseId, OperationId, OperationRow, Outcome, SessionChanged, SessionId, SessionOpened,
+    Timestamp,
+    index::hash_of_id,
     mutant::{Mutant, broken},
     queue::{JobIx, SessionIx},
 };
@@ -19,41 +22,33 @@ impl Book {
             Fact::JobCreated(created) => self.apply_created(created),
             Fact::OperationAdded { operation, job, rank } => {
                 let index = self.known_job(*job);
-                let row = OperationRow { operation: *operation, cancelled: None };
-                self.job_mut(index).others.push(row);
-                self.operations.insert(*operation, index);
+                self.add_handle(index, OperationRow { operation: *operation, cancelled: None });
                 if let Some(rank) = rank {
                     self.raise(index, *rank);
                 }
             }
-            Fact::OperationCancelled { operation, job, at } => {
-                let index = self.known_job(*job);
-                let row = self.job_mut(index).operation_mut(*operation).expect("a fact names a handle of the job");
-                row.cancelled = Some(*at);
-            }
-            Fact::OperationDeleted { operation, .. } => {
-                self.operations.remove(operation);
-            }
+            Fact::OperationCancelled { operation, job, at } => self.apply_cancelled(*operation, *job, *at),
+            Fact::OperationDeleted { operation, .. } => self.delete_handle(*operation),
             Fact::LeaseOffered { lease, session, at } => self.apply_offered(*lease, *session, *at),
             Fact::LeaseStarted { lease, at } => {
                 let index = self.known_job(lease.job);
-                self.lease_mut(index).started_at = Some(*at);
+                self.jobs.details_mut(index).started_at = Some(*at);
             }
             Fact::LeaseWithdrawn { lease } => {
                 let index = self.known_job(lease.job);
-                self.job_mut(index).attempts_used += u32::from(broken(Mutant::WithdrawCounts));
+                self.jobs.details_mut(index).attempts_used += u32::from(broken(Mutant::WithdrawCounts));
                 self.requeue(index);
             }
             Fact::AttemptLost { lease, .. } => {
                 let index = self.known_job(lease.job);
-                self.job_mut(index).attempts_used += 1;
+                self.jobs.details_mut(index).attempts_used += 1;
                 if broken(Mutant::RetryAtTheEnd) {
                     self.ages += 1;
-                    self.job_mut(index).age = self.ages;
+                    self.jobs.details_mut(index).place.1 = self.ages;
                 }
                 self.requeue(index);
             }
-            Fact::JobCompleted { job, at, outcome } => self.apply_completed(*job, *at, *outcome),
+            Fact::JobCompleted { job, at, outcome, ran_ms: _ } => self.apply_completed(*job, *at, *outcome),
             Fact::SessionOpened(opened) => self.apply_opened(opened),
             Fact::SessionChanged(changed) => self.apply_changed(changed),
             Fact::SessionClosed { session, .. } => self.apply_closed(*session),
@@ -71,121 +66,142 @@ impl Book {
     fn apply_created(&mut self, created: &JobCreated) {
         let class = self.queue.enter_requirements(&created.instance, &created.requirements, &created.label);
         let lane = self.queue.enter_lane(&created.instance, &created.lane, created.weight, created.age);
-        let operation = crate::OperationId(created.job.0);
         let job = Job {
             id: created.job,
-            instance: created.instance.clone(),
-            action: created.action,
-            class,
-            lane,
-            rank: created.rank,
-            age: created.age,
-            weight: created.weight,
-            queued_at: created.queued_at,
-            queue_timeout_ms: created.queue_timeout.map(millis),
-            execution_timeout_ms: created.execution_timeout.map(millis),
-            offers: 0,
-            attempts_used: 0,
-            do_not_cache: created.do_not_cache,
             state: JobState::Queued,
-            timer: None,
-            first: OperationRow { operation, cancelled: None },
-            others: Vec::new(),
+            line: self.queue.enter_line(class, lane),
+            action_hash: action_hash(&created.instance, &created.action),
+            execution_timeout: Millis::new(created.execution_timeout),
+            offers: 0,
+            do_not_cache: created.do_not_cache,
+            timed: false,
+            graced: false,
+            deleted: false,
+            joined: false,
         };
-        let index = self.insert_job(job);
+        let details = Details {
+            action: created.action,
+            place: (created.rank, created.age),
+            queued_at: created.queued_at,
+            started_at: None,
+            cancelled: None,
+            weight: created.weight,
+            queue_timeout: Millis::new(created.queue_timeout),
+            attempts_used: 0,
+        };
+        let index = self.insert_job(job, details);
         self.enqueue(index);
     }
 
-    /// Makes a job known by its id, its handles and its action.
-    pub(super) fn insert_job(&mut self, job: Job) -> JobIx {
-        self.ages = self.ages.max(job.age);
-        let id = job.id;
-        let index = JobIx(u32::try_from(self.jobs.insert(job)).expect("fewer than 2^32 jobs at a time"));
-        let before = self.job_index.insert(id, index);
-        assert!(before.is_none(), "job ids are unique");
-        let Self { jobs, operations, .. } = self;
-        let job = &jobs[index.0 as usize];
-        operations.extend(job.operations().map(|row| (row.operation, index)));
-        if !job.do_not_cache || broken(Mutant::DoNotCacheIsJoined) {
+    /// Makes a job known by its id and its action.
+    pub(super) fn insert_job(&mut self, job: Job, details: Details) -> JobIx {
+        self.ages = self.ages.max(details.place.1);
+        let joins = !job.do_not_cache || broken(Mutant::DoNotCacheIsJoined);
+        let index = self.jobs.insert(job, details);
+        if joins {
             self.enter_flight(index);
         }
         index
     }
 
+    fn apply_cancelled(&mut self, operation: OperationId, job: JobId, at: Timestamp) {
+        let index = self.known_job(job);
+        if operation.0 == job.0 {
+            self.jobs.details_mut(index).cancelled = Some(at);
+        } else {
+            let rows = self.joined.get_mut(&index).expect("a fact names a handle of the job");
+            let row = rows.iter_mut().find(|row| row.operation == operation);
+            row.expect("a fact names a handle of the job").cancelled = Some(at);
+        }
+    }
+
     /// Puts a job that waits into the queue, with the deadline for waiting.
     pub(super) fn enqueue(&mut self, index: JobIx) {
-        let job = self.job_mut(index);
-        job.state = JobState::Queued;
-        let timeout_ms = job.queue_timeout_ms.filter(|_| !broken(Mutant::NoQueueDeadline));
-        let (spot, at) = (job.spot(), timeout_ms.map(|ms| job.queued_at.after(duration(ms))));
+        self.job_mut(index).state = JobState::Queued;
+        let spot = self.spot(index);
         self.queue.push(spot, index);
-        self.set_job_timer(index, at);
+        if let Some(at) = self.deadline_of(index) {
+            self.timers.insert((at, Timer::Job(index)));
+            self.job_mut(index).timed = true;
+        }
+    }
+
+    /// The job waits no more.
+    fn dequeue(&mut self, index: JobIx) {
+        let line = self.job(index).line;
+        // Mostly it stands in front: then its details, which are far away, need not be read.
+        if !self.queue.remove_from_front(line, index) {
+            self.queue.remove(self.spot(index));
+        }
+        if self.job(index).timed {
+            let at = self.deadline_of(index).expect("a job that is timed has a deadline");
+            self.timers.remove(&(at, Timer::Job(index)));
+            self.job_mut(index).timed = false;
+        }
     }
 
     fn raise(&mut self, index: JobIx, rank: i64) {
-        let job = self.job_mut(index);
-        let queued = job.state == JobState::Queued;
-        let old = job.spot();
-        job.rank = rank;
-        let new = job.spot();
-        if queued {
+        let old = self.spot(index);
+        self.jobs.details_mut(index).place.0 = rank;
+        if self.job(index).state == JobState::Queued {
             self.queue.remove(old);
-            self.queue.push(new, index);
+            self.queue.push(self.spot(index), index);
         }
     }
 
     fn apply_offered(&mut self, lease: LeaseId, session: SessionId, at: Timestamp) {
         let index = self.known_job(lease.job);
-        let session = *self.session_index.get(&session).expect("a fact names a session that exists");
+        let session = self.session_ix(session).expect("a fact names a session that exists");
+        assert!(self.job(index).state == JobState::Queued, "only a job that waits is offered");
+        assert!(lease.attempt > self.job(index).offers, "each offer has a new number");
+        self.dequeue(index);
         let job = self.job_mut(index);
-        assert!(job.state == JobState::Queued, "only a job that waits is offered");
-        assert!(lease.attempt > job.offers, "each offer has a new number");
         job.offers = lease.attempt;
-        let spot = job.spot();
-        self.queue.remove(spot);
-        self.hold_lease(index, Lease { session, offered_at: at, started_at: None, told: Told::No }, at);
+        job.graced = false;
+        self.hold_lease(index, Lease { session, offered_at: at, told: Told::No });
     }
 
-    /// A job that is in no queue is with a bot from now on.
-    pub(super) fn hold_lease(&mut self, index: JobIx, lease: Lease, from: Timestamp) {
+    /// A job that is in no queue is with a bot from now on. Its deadline is its bot's: most leases end before it, and
+    /// cost no deadline of their own.
+    pub(super) fn hold_lease(&mut self, index: JobIx, lease: Lease) {
         let job = self.job_mut(index);
         job.state = JobState::Leased(lease);
-        let timeout_ms = job.execution_timeout_ms.filter(|_| !broken(Mutant::NoExecutionDeadline));
-        let (lane, timer) = (job.lane, timeout_ms.map(|ms| from.after(duration(ms))));
-        self.queue.count_running(lane, true);
+        let line = job.line;
+        self.queue.count_running(line, true);
         self.session_mut(lease.session).jobs.push(index);
-        self.set_job_timer(index, timer);
+        if let Some(at) = self.deadline_of(index) {
+            self.look_at_session(lease.session, at);
+        }
     }
 
     /// Takes the job from its bot, in the book; the bot may not know yet.
     fn release_lease(&mut self, index: JobIx) {
-        let job = self.job(index);
+        let job = self.job_mut(index);
         let JobState::Leased(lease) = job.state else { panic!("a fact names a lease that is live") };
-        let lane = job.lane;
-        self.queue.count_running(lane, false);
+        job.graced = false;
+        let line = job.line;
+        self.queue.count_running(line, false);
         self.session_mut(lease.session).jobs.retain(|held| *held != index);
     }
 
     fn requeue(&mut self, index: JobIx) {
         self.release_lease(index);
+        self.jobs.details_mut(index).started_at = None;
         self.enqueue(index);
     }
 
     fn apply_completed(&mut self, job: JobId, at: Timestamp, outcome: Outcome) {
         let index = self.known_job(job);
         match self.job(index).state {
-            JobState::Queued => {
-                let spot = self.job(index).spot();
-                self.queue.remove(spot);
-            }
+            JobState::Queued => self.dequeue(index),
             JobState::Leased(_) => self.release_lease(index),
             JobState::Completed { .. } => panic!("a job ends once"),
         }
-        self.set_job_timer(index, None);
         self.job_mut(index).state = JobState::Completed { at, outcome };
-        self.leave_flight(index);
         if matches!(outcome, Outcome::Reported { code: 0, cacheable: true }) && !broken(Mutant::ResultsForgotten) {
             self.remember_result(index);
+        } else {
+            self.leave_flight(index);
         }
         self.finished.push_back((at, index));
     }
@@ -197,18 +213,18 @@ impl Book {
 
     /// Makes a session known by its id and by its bot.
     pub(super) fn insert_session(&mut self, session: Session) -> SessionIx {
-        let (id, bot) = (session.id, (session.instance.clone(), session.bot_id.clone()));
+        let (id, bot) = (session.id, self.bot_of(&session));
         let index = SessionIx(u32::try_from(self.sessions.insert(session)).expect("fewer than 2^32 sessions"));
-        let before = self.session_index.insert(id, index);
-        assert!(before.is_none(), "session ids are unique");
+        assert!(self.session_ix(id).is_none(), "session ids are unique");
+        self.session_index.insert(hash_of_id(id.0), index.0);
         self.bots.insert(bot, index);
         index
     }
 
     fn apply_changed(&mut self, changed: &SessionChanged) {
-        let index = *self.session_index.get(&changed.session).expect("a fact names a session that exists");
+        let index = self.session_ix(changed.session).expect("a fact names a session that exists");
         let session = self.session(index);
-        let (instance, old) = (session.instance.clone(), session.class);
+        let (instance, old) = (self.queue.instance_of(session.class).clone(), session.class);
         let class = if self.queue.offered(old) == changed.capabilities.as_slice() {
             old
         } else {
@@ -225,14 +241,15 @@ impl Book {
     }
 
     fn apply_closed(&mut self, session: SessionId) {
-        let index = self.session_index.remove(&session).expect("a fact names a session that exists");
+        let index = self.session_ix(session).expect("a fact names a session that exists");
+        self.session_index.remove(hash_of_id(session.0), index.0);
         self.stop_asking(index);
         let session = self.sessions.remove(index.0 as usize);
         assert!(session.jobs.is_empty(), "the leases of a session end before it does");
         if let Some(at) = session.timer {
             self.timers.remove(&(at, Timer::Session(index)));
         }
-        let bot = (session.instance, session.bot_id);
+        let bot = self.bot_of(&session);
         if self.bots.get(&bot) == Some(&index) {
             self.bots.remove(&bot);
         }
@@ -240,7 +257,7 @@ impl Book {
     }
 
     fn known_job(&self, job: JobId) -> JobIx {
-        self.job_ix(job).expect("a fact names a job that exists")
+        self.jobs.find(job).expect("a fact names a job that exists")
     }
 
     pub(super) fn lease_mut(&mut self, index: JobIx) -> &mut Lease {

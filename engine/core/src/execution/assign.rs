@@ -11,9 +11,13 @@ impl Book {
     /// A job waits: it goes to the bot that has asked longest, if one may take it.
     pub(super) fn serve_waiting(&mut self, now: Timestamp, index: JobIx, step: &mut Step) {
         while self.job(index).state == JobState::Queued {
-            let Some(session) = self.queue.longest_waiting(self.job(index).class) else { return };
+            let Some(session) = self.queue.longest_waiting(self.queue.line(self.job(index).line).0) else { return };
             let class = self.session(session).class;
-            let best = self.queue.best(class).expect("at least the job itself is there for the bot");
+            // Certain but for a job that is not loaded yet: then the bot waits for that one, and this one for them.
+            let Some(best) = self.best(class) else {
+                assert!(self.loading.is_some(), "at least the job itself is there for the bot");
+                return;
+            };
             self.offer(now, best, session, step);
         }
     }
@@ -23,7 +27,7 @@ impl Book {
         if self.takes_work(index) {
             while self.session(index).free() > 0 {
                 let class = self.session(index).class;
-                let Some(job) = self.queue.best(class) else { break };
+                let Some(job) = self.best(class) else { break };
                 self.offer(now, job, index, step);
             }
         }
@@ -42,16 +46,17 @@ impl Book {
         let session = self.session(index);
         (session.status == BotStatus::Ok || broken(Mutant::UnwellGetsWork))
             && session.poll.is_some()
-            && (broken(Mutant::DrainIgnored)
-                || self.drains.is_empty()
-                || !self.drains.contains(&(session.instance.clone(), session.bot_id.clone())))
+            && (broken(Mutant::DrainIgnored) || !self.is_drained(session))
     }
 
-    fn offer(&mut self, now: Timestamp, job: JobIx, index: SessionIx, step: &mut Step) {
+    pub(super) fn offer(&mut self, now: Timestamp, job: JobIx, index: SessionIx, step: &mut Step) {
         let (id, offers) = (self.job(job).id, self.job(job).offers);
         let lease = LeaseId { job: id, attempt: offers + 1 };
         let version = self.changed();
+        let (class, line) = (self.session(index).class, self.job(job).line);
+        self.jobs.speak_of(job);
         self.emit(Fact::LeaseOffered { lease, session: self.session(index).id, at: now }, step);
+        self.queue.taken(class, line);
         step.effects.push(Effect::JobChanged { job: id });
         self.session_mut(index).version = version;
         // Behind the others that ask: several free slots are filled in turn, not one bot after another.
@@ -68,6 +73,7 @@ impl Book {
     pub(super) fn withdraw(&mut self, now: Timestamp, index: JobIx, step: &mut Step) {
         let job = self.job(index);
         let lease = LeaseId { job: job.id, attempt: job.offers };
+        self.jobs.speak_of(index);
         self.emit(Fact::LeaseWithdrawn { lease }, step);
         step.effects.push(Effect::JobChanged { job: lease.job });
         self.serve_waiting(now, index, step);

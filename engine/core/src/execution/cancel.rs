@@ -10,16 +10,16 @@ use crate::{
 
 impl Book {
     pub(super) fn cancel(&mut self, now: Timestamp, operation: OperationId, step: &mut Step) -> Result<(), Rejection> {
-        let index = *self.operations.get(&operation).ok_or(Rejection::UnknownOperation(operation))?;
+        let index = self.job_of(operation).ok_or(Rejection::UnknownOperation(operation))?;
         let job = self.job(index);
         if matches!(job.state, JobState::Completed { .. }) {
             return Ok(());
         }
-        let row = job.operations().find(|row| row.operation == operation).expect("a known handle is in its job");
+        let row = self.handles(index).find(|row| row.operation == operation).expect("a known handle is in its job");
         if row.cancelled.is_some() {
             return Ok(());
         }
-        let (id, last) = (job.id, job.operations().filter(|row| row.cancelled.is_none()).count() == 1);
+        let (id, last) = (job.id, self.handles(index).filter(|row| row.cancelled.is_none()).count() == 1);
         self.emit(Fact::OperationCancelled { operation, job: id, at: now }, step);
         if last {
             self.stop(now, index, Outcome::Cancelled, step);
@@ -31,8 +31,8 @@ impl Book {
 
     /// A finished handle is forgotten.
     pub(super) fn delete(&mut self, operation: OperationId, job: JobId, step: &mut Step) -> Result<(), Rejection> {
-        if let Some(index) = self.operations.get(&operation)
-            && !matches!(self.job(*index).state, JobState::Completed { .. })
+        if let Some(index) = self.job_of(operation)
+            && !matches!(self.job(index).state, JobState::Completed { .. })
         {
             return Err(Rejection::NotFinished(operation));
         }

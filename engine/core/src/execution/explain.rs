@@ -43,14 +43,18 @@ pub enum Why {
 impl Book {
     /// Why the job waits; `None` if it is not known or does not wait. Walks sessions: not for the hot path.
     pub fn explain(&self, job: JobId) -> Option<Waiting> {
-        let job = self.job(self.job_ix(job)?);
+        let index = self.job_ix(job)?;
+        let job = self.job(index);
         if job.state != JobState::Queued {
             return None;
         }
-        let (needed, _) = self.queue.requirements(job.class);
-        let of_instance = || self.sessions.iter().map(|(_, s)| s).filter(|s| s.instance == job.instance);
-        let fitting: Vec<_> = of_instance().filter(|s| self.queue.serves(s.class, job.class)).collect();
-        let drained = |s: &&&super::session::Session| self.drains.contains(&(s.instance.clone(), s.bot_id.clone()));
+        let (needed, _) = self.queue.requirements(job.line);
+        let (class, _) = self.queue.line(job.line);
+        let instance = self.instance_of(index);
+        let of_instance =
+            || self.sessions.iter().map(|(_, s)| s).filter(|s| self.queue.instance_of(s.class) == instance);
+        let fitting: Vec<_> = of_instance().filter(|s| self.queue.serves(s.class, class)).collect();
+        let drained = |s: &&&super::session::Session| self.is_drained(s);
         let unwell = |s: &&&super::session::Session| s.status != BotStatus::Ok;
         let why = if of_instance().next().is_none() {
             Why::NoBots
@@ -69,7 +73,7 @@ impl Book {
         } else {
             Why::BotsNotAsking
         };
-        let (ahead, queued_alike) = self.queue.ahead(job.spot());
+        let (ahead, queued_alike) = self.queue.ahead(self.spot(index));
         Some(Waiting { why, ahead, queued_alike, bots_that_fit: fitting.len() })
     }
 }

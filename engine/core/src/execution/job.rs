@@ -1,49 +1,58 @@
 //! A job in memory: what core must know to schedule it, and no more. A million of them may wait.
 
-use std::{
-    hash::{BuildHasher, Hash},
-    time::Duration,
-};
-
-use hashbrown::HashTable;
-use rustc_hash::FxBuildHasher;
-use slab::Slab;
+use std::time::Duration;
 
 use super::Book;
 use crate::{
-    Digest, InstanceName, JobId, OperationId, OperationRow, Outcome, PollId, Timestamp,
+    Digest, InstanceName, JobId, LeaseId, OperationId, OperationRow, Outcome, Timestamp,
     mutant::{Mutant, broken},
-    queue::{JobIx, LaneIx, Place, RequirementIx, SessionIx, Spot},
+    queue::{JobIx, LineIx, Place, SessionIx, Spot},
 };
 
-/// One execution of an action.
+/// One execution of an action: what is read when it is offered, reported, ended and forgotten. One cache line, because
+/// with a million jobs each line that a step reads comes from memory.
 #[derive(Debug)]
+#[repr(align(64))]
 pub(super) struct Job {
+    /// The id of its first handle, too.
     pub(super) id: JobId,
-    /// Shared with the classes and sessions of the instance: a pointer, not a copy.
-    pub(super) instance: InstanceName,
-    pub(super) action: Digest,
-    pub(super) class: RequirementIx,
-    pub(super) lane: LaneIx,
-    /// Changes when a more urgent request joins.
-    pub(super) rank: i64,
-    pub(super) age: u64,
-    /// As it came; the lane goes by its newest job's.
-    pub(super) weight: u32,
-    pub(super) queued_at: Timestamp,
-    pub(super) queue_timeout_ms: Option<u32>,
-    pub(super) execution_timeout_ms: Option<u32>,
+    pub(super) state: JobState,
+    /// Its requirement class and its lane; the instance is that of the class.
+    pub(super) line: LineIx,
+    /// Of the instance and the action: where it is found by those who want the same.
+    pub(super) action_hash: u32,
+    pub(super) execution_timeout: Millis,
     /// Number of the newest offer.
     pub(super) offers: u32,
+    pub(super) do_not_cache: bool,
+    /// Whether the book has a deadline for its wait.
+    pub(super) timed: bool,
+    /// Its lease is as a restart found it, and so nothing is held against it before the restart's grace is over.
+    pub(super) graced: bool,
+    /// Whether its first handle was deleted.
+    pub(super) deleted: bool,
+    /// Whether it has further handles: `Book::joined` has them.
+    pub(super) joined: bool,
+}
+
+const _: () = assert!(size_of::<Job>() == 64, "a job is one cache line");
+
+/// What is read seldom.
+#[derive(Debug)]
+pub(super) struct Details {
+    pub(super) action: Digest,
+    /// The rank changes when a more urgent request joins.
+    pub(super) place: Place,
+    pub(super) queued_at: Timestamp,
+    /// Of the live lease.
+    pub(super) started_at: Option<Timestamp>,
+    /// When the first handle was given up.
+    pub(super) cancelled: Option<Timestamp>,
+    /// As it came; the lane goes by its newest job's.
+    pub(super) weight: u32,
+    pub(super) queue_timeout: Millis,
     /// Failed attempts that count.
     pub(super) attempts_used: u32,
-    pub(super) do_not_cache: bool,
-    pub(super) state: JobState,
-    /// The deadline that is set for it, if any.
-    pub(super) timer: Option<Timestamp>,
-    pub(super) first: OperationRow,
-    /// Empty for most jobs, and then without an allocation.
-    pub(super) others: Vec<OperationRow>,
 }
 
 /// How a job stands.
@@ -63,7 +72,6 @@ pub(super) enum JobState {
 pub(super) struct Lease {
     pub(super) session: SessionIx,
     pub(super) offered_at: Timestamp,
-    pub(super) started_at: Option<Timestamp>,
     pub(super) told: Told,
 }
 
@@ -72,108 +80,110 @@ pub(super) struct Lease {
 pub(super) enum Told {
     /// No answer carries it yet.
     No,
-    /// The answer to this call is the only one that carries it, and the bot has not listed it.
-    Once(PollId),
+    /// The newest answer of the session is the only one that carries it, and the bot has not listed it.
+    Once,
     /// The bot listed it, or more than one answer carried it: it cannot be taken back unheard.
     MayKnow,
 }
 
+/// A timeout, or none. Milliseconds are enough for one, and four bytes hold 49 days.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Millis(u32);
+
+impl Millis {
+    pub(super) fn new(timeout: Option<Duration>) -> Self {
+        let longest = |timeout: Duration| u32::try_from(timeout.as_millis()).unwrap_or(u32::MAX).min(u32::MAX - 1);
+        Self(timeout.map_or(u32::MAX, longest))
+    }
+
+    pub(super) fn get(self) -> Option<Duration> {
+        (self.0 < u32::MAX).then(|| Duration::from_millis(u64::from(self.0)))
+    }
+}
+
 impl Job {
-    pub(super) fn place(&self) -> Place {
-        (self.rank, self.age)
-    }
-
-    pub(super) fn spot(&self) -> Spot {
-        Spot { class: self.class, lane: self.lane, place: self.place() }
-    }
-
-    pub(super) fn operations(&self) -> impl Iterator<Item = &OperationRow> {
-        std::iter::once(&self.first).chain(&self.others)
-    }
-
-    pub(super) fn operation_mut(&mut self, operation: OperationId) -> Option<&mut OperationRow> {
-        std::iter::once(&mut self.first).chain(&mut self.others).find(|row| row.operation == operation)
+    /// The newest lease, live or not.
+    pub(super) fn lease(&self) -> LeaseId {
+        LeaseId { job: self.id, attempt: self.offers }
     }
 }
 
-/// Milliseconds are enough for a timeout, and four bytes hold 49 days.
-pub(super) fn millis(duration: Duration) -> u32 {
-    u32::try_from(duration.as_millis()).unwrap_or(u32::MAX)
-}
-
-pub(super) fn duration(millis: u32) -> Duration {
-    Duration::from_millis(u64::from(millis))
-}
-
-fn merge_hash(instance: &InstanceName, action: &Digest) -> u64 {
-    let mut hasher = FxBuildHasher.build_hasher();
-    instance.hash(&mut hasher);
-    action.hash.hash(&mut hasher);
-    std::hash::Hasher::finish(&hasher)
-}
-
-fn same_action<'a>(
-    jobs: &'a Slab<Job>,
-    instance: &'a InstanceName,
-    action: &'a Digest,
-) -> impl Fn(&JobIx) -> bool + 'a {
-    move |other| {
-        let other = &jobs[other.0 as usize];
-        other.action == *action && other.instance == *instance
-    }
-}
-
-fn remove(table: &mut HashTable<JobIx>, jobs: &Slab<Job>, index: JobIx) {
-    let job = &jobs[index.0 as usize];
-    if let Ok(entry) = table.find_entry(merge_hash(&job.instance, &job.action), |other| *other == index) {
-        entry.remove();
-    }
-}
-
-/// Which jobs a request for an action may join.
 impl Book {
-    pub(super) fn in_flight(&self, instance: &InstanceName, action: &Digest) -> Option<JobIx> {
-        self.in_flight.find(merge_hash(instance, action), same_action(&self.jobs, instance, action)).copied()
+    pub(super) fn job(&self, index: JobIx) -> &Job {
+        self.jobs.get(index)
     }
 
-    pub(super) fn recent(&self, instance: &InstanceName, action: &Digest) -> Option<JobIx> {
-        self.recent.find(merge_hash(instance, action), same_action(&self.jobs, instance, action)).copied()
+    pub(super) fn job_mut(&mut self, index: JobIx) -> &mut Job {
+        self.jobs.get_mut(index)
     }
 
-    /// A second job of the action can only be one that the action cache answered: it is over at once, and the first
-    /// stays the one to join.
-    pub(super) fn enter_flight(&mut self, index: JobIx) {
-        let Self { jobs, in_flight, .. } = self;
-        let job = &jobs[index.0 as usize];
-        let hash = merge_hash(&job.instance, &job.action);
-        let entry = in_flight.entry(hash, same_action(jobs, &job.instance, &job.action), rehash(jobs));
-        if broken(Mutant::CachedDisplacesFlight) {
-            entry.insert(index);
-        } else {
-            entry.or_insert(index);
+    /// How long the live attempt has taken: since the bot was heard to work on it, or else since it was offered.
+    pub(super) fn ran_ms(&self, now: Timestamp, index: JobIx) -> u32 {
+        let JobState::Leased(lease) = self.job(index).state else { return 0 };
+        let ran = now.since(self.jobs.details(index).started_at.unwrap_or(lease.offered_at));
+        u32::try_from(ran.as_millis()).unwrap_or(u32::MAX)
+    }
+
+    /// Where the job stands when it waits.
+    pub(super) fn spot(&self, index: JobIx) -> Spot {
+        Spot { line: self.job(index).line, place: self.jobs.details(index).place }
+    }
+
+    pub(super) fn instance_of(&self, index: JobIx) -> &InstanceName {
+        self.queue.instance(self.job(index).line)
+    }
+
+    /// The job's handles, oldest first.
+    pub(super) fn handles(&self, index: JobIx) -> impl Iterator<Item = OperationRow> + '_ {
+        let job = self.job(index);
+        let first = OperationRow { operation: OperationId(job.id.0), cancelled: self.jobs.details(index).cancelled };
+        let others = if job.joined { self.joined[&index].as_slice() } else { &[] };
+        std::iter::once(first).chain(others.iter().copied())
+    }
+
+    /// The job of a handle that is neither forgotten nor deleted.
+    pub(super) fn job_of(&self, operation: OperationId) -> Option<JobIx> {
+        let own = self.jobs.find(JobId(operation.0)).filter(|index| !self.job(*index).deleted);
+        own.or_else(|| self.joined_index.get(&operation).copied())
+    }
+
+    pub(super) fn add_handle(&mut self, index: JobIx, row: OperationRow) {
+        self.job_mut(index).joined = true;
+        self.joined.entry(index).or_default().push(row);
+        self.joined_index.insert(row.operation, index);
+    }
+
+    pub(super) fn delete_handle(&mut self, operation: OperationId) {
+        if let Some(index) = self.jobs.find(JobId(operation.0)) {
+            self.job_mut(index).deleted = true;
+        }
+        self.joined_index.remove(&operation);
+    }
+
+    pub(super) fn forget_handles(&mut self, index: JobIx) {
+        if self.job(index).joined {
+            for row in self.joined.remove(&index).expect("a job that was joined has further handles") {
+                self.joined_index.remove(&row.operation);
+            }
         }
     }
 
-    pub(super) fn leave_flight(&mut self, index: JobIx) {
-        remove(&mut self.in_flight, &self.jobs, index);
-    }
-
-    /// Takes the place of an older result of the action.
-    pub(super) fn remember_result(&mut self, index: JobIx) {
-        let Self { jobs, recent, .. } = self;
-        let job = &jobs[index.0 as usize];
-        let hash = merge_hash(&job.instance, &job.action);
-        recent.entry(hash, same_action(jobs, &job.instance, &job.action), rehash(jobs)).insert(index);
-    }
-
-    pub(super) fn forget_result(&mut self, index: JobIx) {
-        remove(&mut self.recent, &self.jobs, index);
-    }
-}
-
-fn rehash(jobs: &Slab<Job>) -> impl Fn(&JobIx) -> u64 + '_ {
-    |index| {
-        let job = &jobs[index.0 as usize];
-        merge_hash(&job.instance, &job.action)
+    /// When the job has waited, or run, for too long.
+    pub(super) fn deadline_of(&self, index: JobIx) -> Option<Timestamp> {
+        let job = self.job(index);
+        match job.state {
+            JobState::Queued => {
+                let details = self.jobs.details(index);
+                let timeout = details.queue_timeout.get().filter(|_| !broken(Mutant::NoQueueDeadline))?;
+                // Until the bots had time to come back, no wait is too long.
+                Some(details.queued_at.after(timeout).max(self.grace))
+            }
+            JobState::Leased(lease) => {
+                let timeout = job.execution_timeout.get().filter(|_| !broken(Mutant::NoExecutionDeadline))?;
+                let at = lease.offered_at.after(timeout);
+                Some(if job.graced { at.max(self.grace) } else { at })
+            }
+            JobState::Completed { .. } => None,
+        }
     }
 }

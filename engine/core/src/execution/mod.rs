@@ -4,13 +4,17 @@
 //! lose (who is connected, which call is held, results that finished moments ago) is kept beside it and
 //! changes directly.
 
+mod ahead;
 mod answer;
 mod apply;
 mod assign;
 mod cancel;
 mod drain;
 mod explain;
+mod flight;
 mod job;
+mod jobs;
+mod load;
 mod report;
 mod restore;
 mod session;
@@ -24,7 +28,6 @@ use std::{
     time::Duration,
 };
 
-use hashbrown::HashTable;
 use rustc_hash::FxHashMap;
 use slab::Slab;
 
@@ -32,17 +35,21 @@ pub use self::{
     explain::{Waiting, Why},
     view::{Counts, JobView, LeaseView, OperationView, SessionView},
 };
-use self::{job::Job, session::Session};
+use self::{jobs::Jobs, load::Loading, session::Session};
 use crate::{
-    Answer, Event, Fact, InstanceName, JobId, OperationId, Rejection, SessionId, Step, Timestamp,
+    Answer, Event, Fact, InstanceName, JobId, OperationId, OperationRow, Rejection, SessionId, Step, Timestamp,
+    index::{Index, hash_of_id},
     queue::{JobIx, Queue, SessionIx},
 };
 
 /// The most leases that one bot may work on at a time: what one event may touch stays bounded.
 pub const SLOTS_MAX: u32 = 1_000;
 
-/// How many deadlines one `Tick` handles; the rest are due at once again.
+/// How many deadlines one `Tick` handles, after how many facts it stops, and how many leases of a session it ends at a
+/// time: the rest are due at once again. Each lease that ends makes two facts at most, so that an event stays below 1 024.
 const TICK_MAX: usize = 64;
+const TICK_FACTS: usize = 512;
+const LEASES_AT_A_TIME: usize = 200;
 
 /// The rules' numbers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -67,19 +74,20 @@ impl Default for Settings {
 pub struct Book {
     settings: Settings,
     queue: Queue,
-    jobs: Slab<Job>,
-    job_index: FxHashMap<JobId, JobIx>,
-    operations: FxHashMap<OperationId, JobIx>,
-    /// Jobs in flight that a request for the same action may join: one an action.
-    in_flight: HashTable<JobIx>,
-    /// Jobs whose result a request for the same action may take, because they finished moments ago: the newest of
-    /// each action.
-    recent: HashTable<JobIx>,
+    jobs: Jobs,
+    /// The further handles of jobs that were joined, oldest first, and the jobs of those handles.
+    joined: FxHashMap<JobIx, Vec<OperationRow>>,
+    joined_index: FxHashMap<OperationId, JobIx>,
+    /// The job of each action that others may join: see `flight`.
+    by_action: Index,
+    /// Results that still count if the job in flight, which is named first, ends badly.
+    older_results: FxHashMap<JobIx, JobIx>,
     sessions: Slab<Session>,
-    session_index: FxHashMap<SessionId, SessionIx>,
+    session_index: Index,
     bots: FxHashMap<(InstanceName, Arc<str>), SessionIx>,
     drains: BTreeSet<(InstanceName, Arc<str>)>,
     ages: u64,
+    /// Deadlines of jobs that wait, and for each session the time to look at it: not later than it must be.
     timers: BTreeSet<(Timestamp, Timer)>,
     /// Finished jobs that are still remembered, oldest first.
     finished: VecDeque<(Timestamp, JobIx)>,
@@ -87,6 +95,10 @@ pub struct Book {
     due: Vec<SessionIx>,
     /// Numbers our changes to bots' leases: the source of session versions.
     changes: u64,
+    /// Some time after a restart only.
+    loading: Option<Loading>,
+    /// Until then nothing is held against what a restart found: bots need time to come back.
+    grace: Timestamp,
 }
 
 /// What a deadline is about.
@@ -102,13 +114,13 @@ impl Book {
         Self {
             settings,
             queue: Queue::default(),
-            jobs: Slab::new(),
-            job_index: FxHashMap::default(),
-            operations: FxHashMap::default(),
-            in_flight: HashTable::new(),
-            recent: HashTable::new(),
+            jobs: Jobs::default(),
+            joined: FxHashMap::default(),
+            joined_index: FxHashMap::default(),
+            by_action: Index::default(),
+            older_results: FxHashMap::default(),
             sessions: Slab::new(),
-            session_index: FxHashMap::default(),
+            session_index: Index::default(),
             bots: FxHashMap::default(),
             drains: BTreeSet::new(),
             ages: 0,
@@ -116,12 +128,18 @@ impl Book {
             finished: VecDeque::new(),
             due: Vec::new(),
             changes: 0,
+            loading: None,
+            grace: Timestamp::default(),
         }
     }
 
     /// Handles one event at a time that is not before that of the event before. On a rejection nothing has
     /// changed. Calls that are to be answered are answered by [`Book::finish_batch`].
     pub fn handle(&mut self, now: Timestamp, event: Event) -> Result<Step, Rejection> {
+        assert!(
+            self.loading.is_none() || !event.needs_every_job(),
+            "what hangs on jobs that may be hidden waits until they are loaded"
+        );
         let mut step = Step::default();
         match event {
             Event::Submit(submit) => self.submit(now, *submit, &mut step)?,
@@ -134,6 +152,7 @@ impl Book {
             Event::Undelivered { session, poll } => self.undelivered(now, session, poll, &mut step),
             Event::Drain { instance, bot_id, on } => self.drain(now, instance, bot_id, on, &mut step),
             Event::Tick => self.tick(now, &mut step),
+            Event::JobsLoaded { rows, last } => self.load(now, rows, last, &mut step),
         }
         Ok(step)
     }
@@ -160,15 +179,12 @@ impl Book {
     }
 
     fn job_ix(&self, job: JobId) -> Option<JobIx> {
-        self.job_index.get(&job).copied()
+        self.jobs.find(job)
     }
 
-    fn job(&self, index: JobIx) -> &Job {
-        &self.jobs[index.0 as usize]
-    }
-
-    fn job_mut(&mut self, index: JobIx) -> &mut Job {
-        &mut self.jobs[index.0 as usize]
+    fn session_ix(&self, session: SessionId) -> Option<SessionIx> {
+        let is_it = |number: u32| self.sessions[number as usize].id == session;
+        self.session_index.find(hash_of_id(session.0), is_it).map(SessionIx)
     }
 
     fn session(&self, index: SessionIx) -> &Session {
@@ -177,18 +193,5 @@ impl Book {
 
     fn session_mut(&mut self, index: SessionIx) -> &mut Session {
         &mut self.sessions[index.0 as usize]
-    }
-
-    fn set_job_timer(&mut self, index: JobIx, at: Option<Timestamp>) {
-        let job = &mut self.jobs[index.0 as usize];
-        if job.timer != at {
-            if let Some(old) = job.timer {
-                self.timers.remove(&(old, Timer::Job(index)));
-            }
-            job.timer = at;
-            if let Some(at) = at {
-                self.timers.insert((at, Timer::Job(index)));
-            }
-        }
     }
 }

@@ -35,7 +35,7 @@ impl Book {
         match report.state {
             ReportedState::Pending => {}
             ReportedState::Active => {
-                if self.lease_mut(index).started_at.is_none() {
+                if self.jobs.details(index).started_at.is_none() {
                     self.emit(Fact::LeaseStarted { lease: report.lease, at: now }, step);
                 }
             }
@@ -52,7 +52,9 @@ impl Book {
     pub(super) fn lose_attempt(&mut self, now: Timestamp, index: JobIx, code: i32, step: &mut Step) {
         let job = self.job(index);
         let lease = LeaseId { job: job.id, attempt: job.offers };
-        if job.attempts_used + 1 >= self.settings.attempts_max && !broken(Mutant::AttemptsUnbounded) {
+        let attempts = self.jobs.details(index).attempts_used + 1;
+        self.jobs.speak_of(index);
+        if attempts >= self.settings.attempts_max && !broken(Mutant::AttemptsUnbounded) {
             self.complete(now, index, Outcome::AttemptsExhausted { code }, step);
             return;
         }
@@ -63,7 +65,9 @@ impl Book {
 
     /// The job, if this very lease is live and is with this very session.
     fn live_lease(&self, from: SessionIx, lease: LeaseId) -> Option<JobIx> {
-        let index = self.job_ix(lease.job)?;
+        // Nearly always it is among the few that the bot has: no need to look it up among all.
+        let few = self.session(from).jobs.iter().copied().take(8).find(|index| self.job(*index).id == lease.job);
+        let index = few.or_else(|| self.job_ix(lease.job))?;
         let job = self.job(index);
         if broken(Mutant::FenceIgnored) {
             return matches!(job.state, JobState::Leased(_)).then_some(index);

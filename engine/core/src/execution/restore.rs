@@ -1,35 +1,27 @@
 //! After-images out, recovery in. `restore(rows)` equals applying every committed fact: a test holds them equal.
 
-use std::{convert::Infallible, iter};
-
 use super::{
     Book, Settings,
-    job::{Job, JobState, Lease, Told, duration, millis},
+    flight::action_hash,
+    job::{Details, Job, JobState, Lease, Millis, Told},
     session::Session,
 };
 use crate::{
-    DrainRow, JobId, JobRow, JobRowState, LeaseId, LeaseRow, Rows, SessionId, SessionOpened, SessionRow, Timestamp,
+    DrainRow, Hidden, JobId, JobRow, JobRowState, LeaseRow, Rows, SessionId, SessionOpened, SessionRow, Timestamp,
     mutant::{Mutant, broken},
     queue::{JobIx, SessionIx},
 };
 
 impl Book {
-    /// A book from the rows of incomplete work. Sessions get a full fresh timeout, and leases as much time as a
-    /// session, before anything is held against them.
+    /// A book from the rows of incomplete work. Sessions get a full fresh timeout, and leases and waiting jobs as much
+    /// time as a session, before anything is held against them.
     pub fn restore(settings: Settings, now: Timestamp, rows: Rows) -> Self {
-        let Ok(book) = Self::restore_from::<Infallible>(settings, now, rows, iter::empty());
-        book
-    }
-
-    /// The same where most job rows are still being read: a reader elsewhere gets the next ready while one takes its
-    /// place here. Stops at the first that cannot be read.
-    pub fn restore_from<E>(
-        settings: Settings,
-        now: Timestamp,
-        rows: Rows,
-        more_jobs: impl Iterator<Item = Result<JobRow, E>>,
-    ) -> Result<Self, E> {
         let mut book = Self::new(settings);
+        // Versions go on growing: the clock is ahead of any count of changes.
+        book.changes = now.0;
+        if !broken(Mutant::RestoreWithoutGrace) {
+            book.grace = now.after(settings.session_timeout);
+        }
         book.drains = rows.drains.into_iter().map(|row| (row.instance, row.bot_id)).collect();
         if broken(Mutant::RestoreForgetsDrains) {
             book.drains.clear();
@@ -38,21 +30,28 @@ impl Book {
             book.restore_session(now, row);
         }
         let mut leases: rustc_hash::FxHashMap<_, _> = rows.leases.into_iter().map(|row| (row.lease.job, row)).collect();
-        for row in rows.jobs.into_iter().map(Ok).chain(more_jobs) {
-            let row = row?;
+        for row in rows.jobs {
             let lease = leases.remove(&row.job);
-            book.restore_job(now, row, lease);
+            book.restore_job(row, lease);
         }
         assert!(leases.is_empty(), "every lease row belongs to a job row");
-        Ok(book)
+        book
+    }
+
+    /// The same where not all jobs are among the rows: those that have a lease are, and the first of each line. The
+    /// others come later, by [`Event::JobsLoaded`](crate::Event::JobsLoaded); bots are served meanwhile.
+    pub fn restore_partly(settings: Settings, now: Timestamp, rows: Rows, hidden: Hidden) -> Self {
+        let mut book = Self::restore(settings, now, rows);
+        book.hide(hidden);
+        book
     }
 
     /// Everything that a restart would need, in the order of ids.
     pub fn rows(&self) -> Rows {
-        let live = self.jobs.iter().filter(|(_, job)| !matches!(job.state, JobState::Completed { .. }));
+        let live = || self.jobs.iter().filter(|(_, job)| !matches!(job.state, JobState::Completed { .. }));
         let mut rows = Rows {
-            jobs: live.clone().map(|(_, job)| self.row_of(job)).collect(),
-            leases: live.filter_map(|(_, job)| self.lease_row_of(job)).collect(),
+            jobs: live().map(|(index, _)| self.row_of(index)).collect(),
+            leases: live().filter_map(|(index, _)| self.lease_row_of(index)).collect(),
             sessions: self.sessions.iter().map(|(_, session)| self.session_row_of(session)).collect(),
             drains: self.drains.iter().cloned().map(|(instance, bot_id)| DrainRow { instance, bot_id }).collect(),
         };
@@ -62,17 +61,17 @@ impl Book {
 
     /// The job's row as it is now; `None` if core has forgotten the job.
     pub fn job_row(&self, job: JobId) -> Option<JobRow> {
-        self.job_ix(job).map(|index| self.row_of(self.job(index)))
+        self.job_ix(job).map(|index| self.row_of(index))
     }
 
     /// The row of the job's live lease.
     pub fn lease_row(&self, job: JobId) -> Option<LeaseRow> {
-        self.lease_row_of(self.job(self.job_ix(job)?))
+        self.lease_row_of(self.job_ix(job)?)
     }
 
     /// The session's row as it is now.
     pub fn session_row(&self, session: SessionId) -> Option<SessionRow> {
-        self.session_index.get(&session).map(|index| self.session_row_of(self.session(*index)))
+        self.session_ix(session).map(|index| self.session_row_of(self.session(index)))
     }
 
     fn restore_session(&mut self, now: Timestamp, row: SessionRow) {
@@ -92,101 +91,103 @@ impl Book {
         if !broken(Mutant::RestoreKeepsContact) {
             session.contact = now;
         }
+        session.version = self.changes;
         let index = self.insert_session(session);
         self.arm(index);
     }
 
-    fn restore_job(&mut self, now: Timestamp, row: JobRow, lease: Option<LeaseRow>) {
+    pub(super) fn restore_job(&mut self, row: JobRow, lease: Option<LeaseRow>) {
         let class = self.queue.enter_requirements(&row.instance, &row.requirements, &row.label);
         let lane = self.queue.enter_lane(&row.instance, &row.lane, row.weight, row.age);
-        let mut operations = row.operations.into_iter();
+        let mut handles = row.operations.into_iter();
+        let first = handles.next().expect("a job's row has at least one handle");
+        assert!(first.operation.0 == row.job.0, "a job has the id of its first handle");
         let job = Job {
             id: row.job,
-            instance: row.instance,
-            action: row.action,
-            class,
-            lane,
-            rank: row.rank,
-            age: row.age,
-            weight: row.weight,
-            queued_at: row.queued_at,
-            queue_timeout_ms: row.queue_timeout.map(millis),
-            execution_timeout_ms: row.execution_timeout.map(millis),
-            offers: row.offers,
-            attempts_used: row.attempts_used,
-            do_not_cache: row.do_not_cache,
             state: JobState::Queued,
-            timer: None,
-            first: operations.next().expect("a job's row has at least one handle"),
-            others: operations.collect(),
+            line: self.queue.enter_line(class, lane),
+            action_hash: action_hash(&row.instance, &row.action),
+            execution_timeout: Millis::new(row.execution_timeout),
+            offers: row.offers,
+            do_not_cache: row.do_not_cache,
+            timed: false,
+            graced: lease.is_some(),
+            deleted: false,
+            joined: false,
         };
-        let index = self.insert_job(job);
+        let details = Details {
+            action: row.action,
+            place: (row.rank, row.age),
+            queued_at: row.queued_at,
+            started_at: lease.and_then(|lease| lease.started_at),
+            cancelled: first.cancelled,
+            weight: row.weight,
+            queue_timeout: Millis::new(row.queue_timeout),
+            attempts_used: row.attempts_used,
+        };
+        let index = self.insert_job(job, details);
+        handles.for_each(|handle| self.add_handle(index, handle));
         match (row.state, lease) {
             (JobRowState::Queued, None) => self.enqueue(index),
-            (JobRowState::Leased, Some(lease)) => self.restore_lease(now, index, lease),
+            (JobRowState::Leased, Some(lease)) => self.restore_lease(index, lease),
             (state, lease) => {
                 panic!("a row of incomplete work is queued, or leased with a lease: {state:?}, {lease:?}")
             }
         }
     }
 
-    fn restore_lease(&mut self, now: Timestamp, index: JobIx, row: LeaseRow) {
-        let session: SessionIx = *self.session_index.get(&row.session).expect("a lease's row names an open session");
-        let lease = Lease { session, offered_at: row.offered_at, started_at: row.started_at, told: Told::MayKnow };
-        self.hold_lease(index, lease, row.offered_at);
-        let grace = now.after(self.settings.session_timeout);
-        if let Some(at) = self.job(index).timer
-            && at < grace
-            && !broken(Mutant::RestoreWithoutGrace)
-        {
-            self.set_job_timer(index, Some(grace));
-        }
+    fn restore_lease(&mut self, index: JobIx, row: LeaseRow) {
+        let session: SessionIx = self.session_ix(row.session).expect("a lease's row names an open session");
+        self.hold_lease(index, Lease { session, offered_at: row.offered_at, told: Told::MayKnow });
     }
 
-    fn row_of(&self, job: &Job) -> JobRow {
+    fn row_of(&self, index: JobIx) -> JobRow {
+        let (job, details) = (self.job(index), self.jobs.details(index));
         let state = match job.state {
             JobState::Queued => JobRowState::Queued,
             JobState::Leased(_) => JobRowState::Leased,
             JobState::Completed { at, outcome } => JobRowState::Completed { at, outcome },
         };
-        let (requirements, label) = self.queue.requirements(job.class);
+        let (requirements, label) = self.queue.requirements(job.line);
+        let (rank, age) = details.place;
         JobRow {
             job: job.id,
-            instance: job.instance.clone(),
-            action: job.action,
+            instance: self.instance_of(index).clone(),
+            action: details.action,
             do_not_cache: job.do_not_cache,
             requirements: requirements.clone(),
             label: label.clone(),
-            lane: self.queue.lane(job.lane).clone(),
-            weight: job.weight,
-            rank: job.rank,
-            age: job.age,
-            queued_at: job.queued_at,
-            queue_timeout: job.queue_timeout_ms.map(duration),
-            execution_timeout: job.execution_timeout_ms.map(duration),
+            lane: self.queue.lane_key(job.line).clone(),
+            weight: details.weight,
+            rank,
+            age,
+            queued_at: details.queued_at,
+            queue_timeout: details.queue_timeout.get(),
+            execution_timeout: job.execution_timeout.get(),
             offers: job.offers,
-            attempts_used: job.attempts_used,
-            operations: job.operations().copied().collect(),
+            attempts_used: details.attempts_used,
+            operations: self.handles(index).collect(),
             state,
         }
     }
 
-    fn lease_row_of(&self, job: &Job) -> Option<LeaseRow> {
+    fn lease_row_of(&self, index: JobIx) -> Option<LeaseRow> {
+        let job = self.job(index);
         let JobState::Leased(lease) = job.state else { return None };
         Some(LeaseRow {
-            lease: LeaseId { job: job.id, attempt: job.offers },
+            lease: job.lease(),
             session: self.session(lease.session).id,
             offered_at: lease.offered_at,
-            started_at: lease.started_at,
+            started_at: self.jobs.details(index).started_at,
         })
     }
 
     fn session_row_of(&self, session: &Session) -> SessionRow {
         SessionRow {
             session: session.id,
-            instance: session.instance.clone(),
-            bot_id: session.bot_id.clone(),
-            identity: session.identity.clone(),
+            instance: self.queue.instance_of(session.class).clone(),
+            bot_id: session.bot_id().into(),
+            identity: session.identity().into(),
             capabilities: self.queue.offered(session.class).to_vec(),
             slots: session.slots,
             hold_when_full: session.hold_when_full,

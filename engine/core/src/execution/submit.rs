@@ -12,8 +12,9 @@ impl Book {
         self.refuse_taken(&submit)?;
         if let Some(index) = self.joinable(now, &submit) {
             let job = self.job(index);
-            let more_urgent =
-                job.state == JobState::Queued && submit.rank < job.rank && !broken(Mutant::MergeKeepsRank);
+            let more_urgent = job.state == JobState::Queued
+                && submit.rank < self.jobs.details(index).place.0
+                && !broken(Mutant::MergeKeepsRank);
             let fact = Fact::OperationAdded {
                 operation: submit.operation,
                 job: job.id,
@@ -38,7 +39,7 @@ impl Book {
 
     fn refuse_taken(&self, submit: &Submit) -> Result<(), Rejection> {
         let taken =
-            self.operations.contains_key(&submit.operation) || self.job_index.contains_key(&JobId(submit.operation.0));
+            self.job_ix(JobId(submit.operation.0)).is_some() || self.joined_index.contains_key(&submit.operation);
         if taken { Err(Rejection::IdTaken(submit.operation.0)) } else { Ok(()) }
     }
 
@@ -85,7 +86,9 @@ impl Book {
     /// Ends a job and tells who watches it.
     pub(super) fn complete(&mut self, now: Timestamp, index: JobIx, outcome: Outcome, step: &mut Step) {
         let job = self.job(index).id;
-        self.emit(Fact::JobCompleted { job, at: now, outcome }, step);
+        let ran_ms = self.ran_ms(now, index);
+        self.jobs.speak_of(index);
+        self.emit(Fact::JobCompleted { job, at: now, outcome, ran_ms }, step);
         if !broken(Mutant::EndNotTold) {
             step.effects.push(Effect::JobChanged { job });
         }

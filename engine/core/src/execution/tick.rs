@@ -1,6 +1,6 @@
 //! Deadlines: waiting too long, running too long, a bot not heard of, a call held long enough.
 
-use super::{Book, TICK_MAX, Timer, job::JobState};
+use super::{Book, LEASES_AT_A_TIME, TICK_FACTS, TICK_MAX, Timer, session::UNAVAILABLE};
 use crate::{
     Outcome, SessionEnd, Step, Timestamp,
     mutant::{Mutant, broken},
@@ -11,20 +11,12 @@ impl Book {
     pub(super) fn tick(&mut self, now: Timestamp, step: &mut Step) {
         for _ in 0..TICK_MAX {
             match self.timers.first() {
-                Some(&(at, timer)) if at <= now => match timer {
-                    Timer::Job(index) => self.job_due(now, index, step),
+                Some(&(at, timer)) if at <= now && step.facts.len() < TICK_FACTS => match timer {
+                    Timer::Job(index) => self.stop(now, index, Outcome::QueueTimeout, step),
                     Timer::Session(index) => self.session_due(now, index, step),
                 },
                 _ => return,
             }
-        }
-    }
-
-    fn job_due(&mut self, now: Timestamp, index: JobIx, step: &mut Step) {
-        match self.job(index).state {
-            JobState::Queued => self.stop(now, index, Outcome::QueueTimeout, step),
-            JobState::Leased(_) => self.stop(now, index, Outcome::ExecutionTimeout, step),
-            JobState::Completed { .. } => panic!("a job that is over has no deadline"),
         }
     }
 
@@ -34,15 +26,38 @@ impl Book {
         let set = session.timer.take().expect("a session whose deadline is due has one");
         let (poll, expires) = (session.poll, session.contact.after(timeout));
         self.timers.remove(&(set, Timer::Session(index)));
+        self.end_leases_due(now, index, step);
         match poll {
-            Some(poll) if poll.hold_until <= now => self.answer_soon(index),
+            Some(poll) if poll.hold_until <= now => {
+                self.answer_soon(index);
+                self.arm(index);
+            }
             Some(_) if broken(Mutant::HeldCallExpires) => self.close_session(now, index, SessionEnd::Expired, step),
             Some(_) => self.arm(index),
-            None if expires <= now && !broken(Mutant::SessionsLiveOn) => {
-                self.close_session(now, index, SessionEnd::Expired, step)
-            }
+            None if expires <= now && !broken(Mutant::SessionsLiveOn) => self.expire(now, index, step),
             None => self.arm(index),
         }
+    }
+
+    fn expire(&mut self, now: Timestamp, index: SessionIx, step: &mut Step) {
+        if self.session(index).jobs.len() <= LEASES_AT_A_TIME {
+            return self.close_session(now, index, SessionEnd::Expired, step);
+        }
+        for job in self.leases_at_a_time(index, |_| true) {
+            self.lose_attempt(now, job, UNAVAILABLE, step);
+        }
+        self.look_at_session(index, now);
+    }
+
+    fn end_leases_due(&mut self, now: Timestamp, index: SessionIx, step: &mut Step) {
+        let is_due = |job: &JobIx| self.deadline_of(*job).is_some_and(|at| at <= now);
+        for job in self.leases_at_a_time(index, is_due) {
+            self.stop(now, job, Outcome::ExecutionTimeout, step);
+        }
+    }
+
+    fn leases_at_a_time(&self, index: SessionIx, wanted: impl FnMut(&JobIx) -> bool) -> Vec<JobIx> {
+        self.session(index).jobs.iter().copied().filter(wanted).take(LEASES_AT_A_TIME).collect()
     }
 
     /// Finished jobs that are past their time are forgotten; the store still has them.
@@ -53,14 +68,24 @@ impl Book {
                 return;
             }
             self.finished.pop_front();
+            self.expect_forgotten();
             self.forget_result(index);
-            let job = self.jobs.remove(index.0 as usize);
-            self.queue.leave_requirements(job.class);
-            self.queue.leave_lane(job.lane);
-            self.job_index.remove(&job.id);
-            for row in job.operations() {
-                self.operations.remove(&row.operation);
-            }
+            self.forget_handles(index);
+            self.queue.leave_line(self.job(index).line);
+            self.jobs.remove(index);
+        }
+    }
+
+    /// Asks early for what those who are forgotten next will need. It is known long before, and in no cache.
+    fn expect_forgotten(&self) {
+        if let Some((_, later)) = self.finished.get(4) {
+            self.jobs.expect(*later);
+        }
+        if let Some((_, next)) = self.finished.get(1) {
+            let job = self.job(*next);
+            self.jobs.expect_id(*next);
+            self.by_action.expect(job.action_hash);
+            self.queue.expect(job.line);
         }
     }
 }

@@ -101,8 +101,10 @@ pub struct SessionView {
 /// Counts for metrics.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Counts {
-    /// Jobs that wait.
+    /// Jobs that wait, loaded or not.
     pub queued: usize,
+    /// Jobs that a restart has not loaded yet.
+    pub loading: usize,
     /// Jobs that are with a bot.
     pub executing: usize,
     /// Finished jobs that are still remembered.
@@ -120,22 +122,23 @@ pub struct Counts {
 impl Book {
     /// The operation, if core still knows it; else it may be in the store.
     pub fn operation(&self, operation: OperationId) -> Option<OperationView> {
-        let job = self.job(*self.operations.get(&operation)?);
-        let row = job.operations().find(|row| row.operation == operation)?;
+        let index = self.job_of(operation)?;
+        let (job, details) = (self.job(index), self.jobs.details(index));
+        let row = self.handles(index).find(|row| row.operation == operation)?;
         Some(OperationView {
             operation,
             job: job.id,
-            instance: job.instance.clone(),
-            action: job.action,
+            instance: self.instance_of(index).clone(),
+            action: details.action,
             stage: stage(job.state, row.cancelled.is_some()),
-            queued_at: job.queued_at,
+            queued_at: details.queued_at,
         })
     }
 
     /// The handles of a job, oldest first; empty if the job is not known.
     pub fn operations_of(&self, job: JobId) -> Vec<OperationId> {
         let index = self.job_ix(job);
-        index.map(|index| self.job(index).operations().map(|row| row.operation).collect()).unwrap_or_default()
+        index.map(|index| self.handles(index).map(|row| row.operation).collect()).unwrap_or_default()
     }
 
     /// Number of the job's newest offer, 0 before the first; `None` if the job is not known.
@@ -150,10 +153,11 @@ impl Book {
 
     /// Digest of the Action and time of acceptance of the job behind a lease, if the session holds that lease.
     pub fn leased_job(&self, lease: LeaseId, session: SessionId) -> Option<(Digest, Timestamp)> {
-        let job = self.job(self.job_ix(lease.job)?);
+        let index = self.job_ix(lease.job)?;
+        let (job, details) = (self.job(index), self.jobs.details(index));
         let JobState::Leased(held) = job.state else { return None };
         let is_held = job.offers == lease.attempt && self.session(held.session).id == session;
-        is_held.then_some((job.action, job.queued_at))
+        is_held.then_some((details.action, details.queued_at))
     }
 
     /// The job, if core still knows it.
@@ -164,22 +168,21 @@ impl Book {
     /// Jobs that are not over, in no particular order, at most `limit`.
     pub fn jobs(&self, limit: usize) -> Vec<JobView> {
         let live = self.jobs.iter().filter(|(_, job)| !matches!(job.state, JobState::Completed { .. }));
-        live.take(limit).map(|(index, _)| self.view_of(JobIx(index as u32))).collect()
+        live.take(limit).map(|(index, _)| self.view_of(index)).collect()
     }
 
     /// Jobs that are not over among the `places` places of the book from `from` on, and where to go on. For walks
     /// that must not hold the writer up: a job that stays is met once.
     pub fn jobs_from(&self, from: usize, places: usize) -> (Vec<JobView>, Option<usize>) {
-        let end = self.jobs.capacity().min(from.saturating_add(places));
-        let live =
-            |index: &usize| self.jobs.get(*index).is_some_and(|job| !matches!(job.state, JobState::Completed { .. }));
-        let jobs = (from..end).filter(live).map(|index| self.view_of(JobIx(index as u32))).collect();
-        (jobs, (end < self.jobs.capacity()).then_some(end))
+        let end = self.jobs.places().min(from.saturating_add(places));
+        let live = |index: &JobIx| !matches!(self.job(*index).state, JobState::Completed { .. });
+        let jobs = (from..end).filter_map(|place| self.jobs.at(place)).filter(live);
+        (jobs.map(|index| self.view_of(index)).collect(), (end < self.jobs.places()).then_some(end))
     }
 
     /// A session.
     pub fn session_view(&self, session: SessionId) -> Option<SessionView> {
-        self.session_index.get(&session).map(|index| self.session_view_of(index.0 as usize))
+        self.session_ix(session).map(|index| self.session_view_of(index.0 as usize))
     }
 
     /// All sessions, in no particular order.
@@ -191,8 +194,10 @@ impl Book {
     pub fn counts(&self) -> Counts {
         let executing = self.sessions.iter().map(|(_, session)| session.jobs.len()).sum();
         let (requirement_classes, capability_classes, lanes) = self.queue.sizes();
+        let loading = self.loading().unwrap_or(0);
         Counts {
-            queued: self.jobs.len() - executing - self.finished.len(),
+            queued: self.jobs.len() - executing - self.finished.len() + loading,
+            loading,
             executing,
             recent: self.finished.len(),
             sessions: self.sessions.len(),
@@ -207,49 +212,49 @@ impl Book {
         let leases = session.jobs.iter().map(|job| self.job(*job));
         SessionView {
             session: session.id,
-            instance: session.instance.clone(),
-            bot_id: session.bot_id.clone(),
+            instance: self.queue.instance_of(session.class).clone(),
+            bot_id: session.bot_id().into(),
             status: session.status,
             capabilities: self.queue.offered(session.class).to_vec(),
             slots: session.slots,
             leases: leases.map(|job| LeaseId { job: job.id, attempt: job.offers }).collect(),
             ghosts: session.ghosts.clone(),
             asking: session.ticket.is_some(),
-            drained: self.drains.contains(&(session.instance.clone(), session.bot_id.clone())),
+            drained: self.is_drained(session),
             opened_at: session.opened_at,
             contact: session.contact,
         }
     }
 
     fn view_of(&self, index: JobIx) -> JobView {
-        let job = self.job(index);
-        let (requirements, label) = self.queue.requirements(job.class);
+        let (job, details) = (self.job(index), self.jobs.details(index));
+        let (requirements, label) = self.queue.requirements(job.line);
         let lease = match job.state {
             JobState::Leased(lease) => {
                 let session = self.session(lease.session);
                 Some(LeaseView {
                     lease: LeaseId { job: job.id, attempt: job.offers },
                     session: session.id,
-                    bot_id: session.bot_id.clone(),
+                    bot_id: session.bot_id().into(),
                     offered_at: lease.offered_at,
-                    started_at: lease.started_at,
+                    started_at: details.started_at,
                 })
             }
             JobState::Queued | JobState::Completed { .. } => None,
         };
         JobView {
             job: job.id,
-            instance: job.instance.clone(),
-            action: job.action,
+            instance: self.instance_of(index).clone(),
+            action: details.action,
             requirements: requirements.clone(),
             label: label.clone(),
-            lane: self.queue.lane(job.lane).clone(),
-            rank: job.rank,
-            queued_at: job.queued_at,
-            attempts_used: job.attempts_used,
+            lane: self.queue.lane_key(job.line).clone(),
+            rank: details.place.0,
+            queued_at: details.queued_at,
+            attempts_used: details.attempts_used,
             stage: stage(job.state, false),
             lease,
-            operations: job.operations().copied().collect(),
+            operations: self.handles(index).collect(),
         }
     }
 }

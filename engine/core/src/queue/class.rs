@@ -1,10 +1,10 @@
 //! Match classes: equal requirements and equal offers are one class each; a verdict is reached once a pair.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::sync::Arc;
 
 use rustc_hash::FxHashMap;
 
-use super::{CapabilityIx, JobIx, LaneIx, Place, Queue, RequirementIx, bits::BitSet, group::GroupIx};
+use super::{CapabilityIx, LaneIx, LineIx, Queue, RequirementIx, bits::BitSet, group::GroupIx, heads::Audience};
 use crate::{InstanceName, PropertySet};
 
 /// How many requirement classes without jobs are remembered.
@@ -29,44 +29,14 @@ pub(super) struct CapabilityKey {
 #[derive(Debug)]
 pub(super) struct RequirementClass {
     pub(super) key: RequirementKey,
-    /// Non-empty lanes only.
-    lanes: FxHashMap<LaneIx, BTreeMap<Place, JobIx>>,
-    pub(super) queued: u32,
-    /// Jobs of the class that are not over.
-    jobs: u32,
-    /// When the class last lost its last job, as a count of such events.
+    /// Its lines, by their lanes.
+    pub(super) lines: FxHashMap<LaneIx, LineIx>,
+    /// Who wants to hear of new heads.
+    pub(super) audience: Audience,
+    /// How many hold on to it: its lines, and who is about to make one.
+    holders: u32,
+    /// When the class last lost its last holder, as a count of such events.
     retired: u64,
-}
-
-impl RequirementClass {
-    /// Inserts a job; answers whether it is the lane's new head.
-    pub(super) fn insert(&mut self, lane: LaneIx, place: Place, job: JobIx) -> bool {
-        let line = self.lanes.entry(lane).or_default();
-        let head = line.first_key_value().is_none_or(|(first, _)| place < *first);
-        let before = line.insert(place, job);
-        assert!(before.is_none(), "ages are unique, so no two jobs share a place");
-        head
-    }
-
-    pub(super) fn remove(&mut self, lane: LaneIx, place: Place) {
-        let line = self.lanes.get_mut(&lane).expect("a queued job stands in its lane");
-        line.remove(&place).expect("a queued job stands at its place");
-        if line.is_empty() {
-            self.lanes.remove(&lane);
-        }
-    }
-
-    pub(super) fn head(&self, lane: LaneIx) -> Option<(Place, JobIx)> {
-        self.lanes.get(&lane)?.first_key_value().map(|(place, job)| (*place, *job))
-    }
-
-    pub(super) fn lanes(&self) -> impl Iterator<Item = LaneIx> + '_ {
-        self.lanes.keys().copied()
-    }
-
-    pub(super) fn ahead(&self, lane: LaneIx, place: Place) -> usize {
-        self.lanes.get(&lane).map_or(0, |line| line.range(..place).count())
-    }
 }
 
 /// Bots that offer the same.
@@ -93,21 +63,27 @@ impl Queue {
         let key =
             RequirementKey { instance: instance.clone(), requirements: requirements.clone(), label: label.clone() };
         if let Some(index) = self.requirement_index.get(&key) {
-            self.requirements[index.0 as usize].jobs += 1;
+            self.requirements[index.0 as usize].holders += 1;
             return *index;
         }
-        let class = RequirementClass { key: key.clone(), lanes: FxHashMap::default(), queued: 0, jobs: 1, retired: 0 };
+        let class = RequirementClass {
+            key: key.clone(),
+            lines: FxHashMap::default(),
+            audience: Audience::default(),
+            holders: 1,
+            retired: 0,
+        };
         let index = RequirementIx(u32::try_from(self.requirements.insert(class)).expect("fewer than 2^32 classes"));
         self.judge(index, |queue, offer| serves(&queue.capabilities[offer.0 as usize].key, &key));
         self.requirement_index.insert(key, index);
         index
     }
 
-    /// A job of the class is over. A class without jobs is kept for a while, then forgotten.
+    /// Who entered it lets go. A class that nobody holds is kept for a while, then forgotten.
     pub(crate) fn leave_requirements(&mut self, index: RequirementIx) {
         let class = &mut self.requirements[index.0 as usize];
-        class.jobs -= 1;
-        if class.jobs > 0 {
+        class.holders -= 1;
+        if class.holders > 0 {
             return;
         }
         self.retirements += 1;
@@ -115,7 +91,7 @@ impl Queue {
         self.retired.push_back((index, self.retirements));
         while self.retired.len() > RETIRED_MAX {
             let (oldest, when) = self.retired.pop_front().expect("the line was longer than its limit");
-            let still = self.requirements.get(oldest.0 as usize).is_some_and(|c| c.jobs == 0 && c.retired == when);
+            let still = self.requirements.get(oldest.0 as usize).is_some_and(|c| c.holders == 0 && c.retired == when);
             if still {
                 let class = self.requirements.remove(oldest.0 as usize);
                 self.requirement_index.remove(&class.key);
@@ -154,6 +130,11 @@ impl Queue {
             self.leave_group(index, class.group);
             self.capability_index.remove(&class.key);
         }
+    }
+
+    /// The instance that the bots of a class serve.
+    pub(crate) fn instance_of(&self, class: CapabilityIx) -> &InstanceName {
+        &self.capabilities[class.0 as usize].key.instance
     }
 
     /// What the bots of a class offer.

@@ -4,16 +4,19 @@
 //! one group: heads are kept, and announcements read, once for all of them. A new requirement class splits the
 //! groups whose members disagree about it; a forgotten one lets groups that became equal flow together.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use indexmap::IndexMap;
 use rustc_hash::FxBuildHasher;
 
-use super::{CapabilityIx, LaneIx, Place, Queue, RequirementIx, SessionIx, bits::BitSet};
+use super::{CapabilityIx, Guess, JobIx, LaneIx, LineIx, Queue, RequirementIx, SessionIx, bits::BitSet, front::Front};
 
 /// Number of a group in this process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(super) struct GroupIx(pub(super) u32);
+
+/// Heads of lines of one lane, by their places.
+pub(super) type Heads = Front<(LineIx, JobIx), 12>;
 
 /// Capability classes with equal verdicts.
 #[derive(Debug, Default)]
@@ -24,9 +27,11 @@ pub(super) struct Group {
     /// Mixed from the classes in `serves`, so that equal groups are found without comparing bits.
     print: u128,
     /// For each lane, the heads that may be served, best first. A lower bound: see `heads`.
-    pub(super) heads: IndexMap<LaneIx, BTreeSet<(Place, RequirementIx)>, FxBuildHasher>,
+    pub(super) heads: IndexMap<LaneIx, Heads, FxBuildHasher>,
     /// How far the journal was read; `None`: the heads must be collected anew.
     pub(super) cursor: Option<u64>,
+    /// Announcements that concern few groups, this one among them. Bounded: see `heads`.
+    pub(super) inbox: Vec<LineIx>,
     /// Sessions that ask for work now, longest waiting first.
     pub(super) waiting: BTreeMap<u64, (SessionIx, CapabilityIx)>,
 }
@@ -97,6 +102,7 @@ impl Queue {
         if group.members.is_empty() {
             self.unlist(index);
             let group = self.groups.remove(index.0 as usize);
+            self.formation += 1;
             assert!(group.waiting.is_empty(), "a session that ended waits for nothing");
         }
     }
@@ -131,6 +137,7 @@ impl Queue {
             return;
         };
         let mut group = self.groups.remove(index.0 as usize);
+        self.formation += 1;
         self.asking.swap_remove(&index);
         for member in &group.members {
             self.capabilities[member.0 as usize].group = other;
@@ -149,7 +156,12 @@ impl Queue {
     }
 
     fn insert_group(&mut self, group: Group) -> GroupIx {
-        GroupIx(u32::try_from(self.groups.insert(group)).expect("fewer than 2^32 groups"))
+        self.formation += 1;
+        let index = self.groups.insert(group);
+        if self.guesses.len() <= index {
+            self.guesses.resize(index + 1, Guess::default());
+        }
+        GroupIx(u32::try_from(index).expect("fewer than 2^32 groups"))
     }
 
     /// Keeps the list of groups that ask in step with who waits.

@@ -1,34 +1,50 @@
 //! Who goes next: the lane heads that a group may serve, and the bots that ask for work.
 //!
-//! Invariant: for each requirement class that a group serves, and each of its non-empty lanes, the group's set
-//! for the lane holds an entry that is not behind the true head, or the journal past the group's cursor names the
-//! lane, or the group has no cursor. Entries may be ahead of the truth (that head is gone): they are put
-//! right when they come to the front.
+//! Invariant: for each non-empty line of the requirement classes that a group serves, the group's set for the lane
+//! holds an entry that is not behind the true head, or the group's inbox or the journal past its cursor names the line,
+//! or the group has no cursor. Entries may be ahead of the truth (that head is gone): they are put right when they come
+//! to the front.
+//!
+//! Of a class that few groups serve, a new head is announced to each of them; of one that many serve, once for all in
+//! the journal. So a group reads little that does not concern it, and an announcement has a bounded cost.
 
-use std::{
-    cmp::Ordering,
-    collections::{BTreeSet, VecDeque},
-};
+use std::{cmp::Ordering, collections::VecDeque, num::NonZeroU64};
 
 use super::{
-    CapabilityIx, JobIx, LaneIx, Place, Queue, RequirementIx, SessionIx,
+    CapabilityIx, Guess, JobIx, LaneIx, LineIx, Place, Queue, RequirementIx, SessionIx,
     group::{Group, GroupIx},
 };
-use crate::mutant::{Mutant, broken};
+use crate::{
+    mutant::{Mutant, broken},
+    prefetch::prefetch,
+};
 
 /// A group that lags further behind than this collects its heads anew.
 const JOURNAL_MAX: usize = 4_096;
+const INBOX_MAX: usize = 256;
+
+/// To how many groups a new head is announced one by one.
+const FEW: usize = 8;
+
+/// Who hears of the new heads of a class.
+#[derive(Debug, Default)]
+pub(super) struct Audience {
+    /// For which formation of groups this holds; 0: for none.
+    formation: u64,
+    /// `None`: more than a few.
+    groups: Option<Vec<GroupIx>>,
+}
 
 /// Which heads became better, oldest first.
 #[derive(Debug, Default)]
 pub(super) struct Journal {
-    entries: VecDeque<(RequirementIx, LaneIx)>,
+    entries: VecDeque<LineIx>,
     dropped: u64,
 }
 
 impl Journal {
-    pub(super) fn announce(&mut self, class: RequirementIx, lane: LaneIx) {
-        self.entries.push_back((class, lane));
+    fn announce(&mut self, line: LineIx) {
+        self.entries.push_back(line);
         if self.entries.len() > JOURNAL_MAX {
             self.entries.pop_front();
             self.dropped += 1;
@@ -39,35 +55,62 @@ impl Journal {
         self.dropped + self.entries.len() as u64
     }
 
-    fn since(&self, cursor: u64) -> Option<impl Iterator<Item = (RequirementIx, LaneIx)> + '_> {
+    fn since(&self, cursor: u64) -> Option<impl Iterator<Item = LineIx> + '_> {
         let skip = usize::try_from(cursor.checked_sub(self.dropped)?).ok()?;
         Some(self.entries.range(skip..).copied())
     }
 }
 
 impl Queue {
+    /// The line has a better head.
+    pub(super) fn announce(&mut self, line: LineIx) {
+        let class = self.lines[line.0 as usize].class;
+        if self.requirements[class.0 as usize].audience.formation != self.formation {
+            self.find_audience(class);
+        }
+        let Self { requirements, groups, journal, .. } = self;
+        let Some(few) = &requirements[class.0 as usize].audience.groups else { return journal.announce(line) };
+        for group in few {
+            let Group { inbox, cursor, .. } = &mut groups[group.0 as usize];
+            if cursor.is_some() && inbox.len() < INBOX_MAX {
+                inbox.push(line);
+            } else {
+                *cursor = None;
+                inbox.clear();
+            }
+        }
+    }
+
+    fn find_audience(&mut self, class: RequirementIx) {
+        let serving = self.groups.iter().filter(|(_, group)| group.serves.has(class.0));
+        let groups: Vec<_> = serving.map(|(index, _)| GroupIx(index as u32)).take(FEW + 1).collect();
+        let groups = (groups.len() <= FEW).then_some(groups);
+        self.requirements[class.0 as usize].audience = Audience { formation: self.formation, groups };
+    }
+
     /// The job that a bot of the class should take now.
     pub(crate) fn best(&mut self, class: CapabilityIx) -> Option<JobIx> {
         let group = self.capabilities[class.0 as usize].group;
         self.catch_up(group);
-        let Self { requirements, groups, lanes, .. } = self;
+        let Self { lines, groups, lanes, .. } = self;
         let Group { heads, serves, .. } = &mut groups[group.0 as usize];
         let mut best: Option<(LaneIx, Place, JobIx)> = None;
         let mut position = 0;
         while position < heads.len() {
-            let (&lane, line) = heads.get_index_mut(position).expect("the position is within the map");
+            let (&lane, set) = heads.get_index_mut(position).expect("the position is within the map");
             let head = loop {
-                let Some(&(place, need)) = line.first() else { break None };
-                // The entry's class may be gone, and its number given to a class that we do not serve.
-                let class = requirements.get(need.0 as usize).filter(|_| serves.has(need.0));
-                match class.and_then(|class| class.head(lane)) {
-                    Some((now, job)) if now == place => break Some((place, job)),
-                    now => {
-                        line.pop_first();
-                        if let Some((now, _)) = now {
-                            line.insert((now, need));
-                        }
-                    }
+                let Some((place, (index, job))) = set.first() else { break None };
+                let line = lines.get(index.0 as usize);
+                let now = line.and_then(|line| line.waiting.first());
+                // No two jobs have one place.
+                if now == Some((place, job)) {
+                    break now;
+                }
+                set.pop_first();
+                // The entry's line may be gone, and its number given to one that we do not serve.
+                let ours = line.is_some_and(|line| line.lane == lane && serves.has(line.class.0));
+                if let Some((now, job)) = now.filter(|_| ours) {
+                    set.insert(now, (index, job));
                 }
             };
             let Some((place, job)) = head else {
@@ -90,19 +133,62 @@ impl Queue {
         best.map(|(_, _, job)| job)
     }
 
+    /// A bot of the class took the head of the line. Its group puts its entry right while the line is at hand: when it
+    /// comes to the front again, the line may be far away.
+    pub(crate) fn taken(&mut self, class: CapabilityIx, index: LineIx) {
+        let group = self.capabilities[class.0 as usize].group;
+        let line = &self.lines[index.0 as usize];
+        let heads = &mut self.groups[group.0 as usize].heads;
+        if let Some(set) = heads.get_mut(&line.lane)
+            && set.first().is_some_and(|(_, (first, _))| first == index)
+        {
+            set.pop_first();
+            if let Some((place, job)) = line.waiting.first() {
+                set.insert(place, (index, job));
+            }
+        }
+        if let Some((_, (line, job))) = heads.get_index(0).and_then(|(_, set)| set.first()) {
+            self.guesses[group.0 as usize] = Guess(line, job);
+        }
+    }
+
+    /// A bot of the class is about to be given a job: asks early for what [`Queue::best`] will read, and guesses its
+    /// answer.
+    pub(crate) fn expect_best(&self, class: CapabilityIx) -> JobIx {
+        let index = self.capabilities[class.0 as usize].group;
+        let Guess(line, job) = self.guesses[index.0 as usize];
+        if let Some(line) = self.lines.get(line.0 as usize) {
+            prefetch(&line.lane);
+        }
+        prefetch(&self.groups[index.0 as usize]);
+        job
+    }
+
+    /// The same a little later, when what was asked for is there and says what comes next.
+    pub(crate) fn expect_best_soon(&self, class: CapabilityIx) {
+        let index = self.capabilities[class.0 as usize].group;
+        let Guess(line, _) = self.guesses[index.0 as usize];
+        if let Some(first) = self.lines.get(line.0 as usize).and_then(|line| line.waiting.front().last()) {
+            prefetch(first);
+        }
+        if let Some((_, set)) = self.groups[index.0 as usize].heads.get_index(0) {
+            prefetch(set.front());
+        }
+    }
+
     /// The session asks for work from now on.
-    pub(crate) fn wait(&mut self, class: CapabilityIx, session: SessionIx) -> u64 {
+    pub(crate) fn wait(&mut self, class: CapabilityIx, session: SessionIx) -> NonZeroU64 {
         self.waits += 1;
         let group = self.capabilities[class.0 as usize].group;
         self.groups[group.0 as usize].waiting.insert(self.waits, (session, class));
         self.note_asking(group);
-        self.waits
+        NonZeroU64::new(self.waits).expect("it was just counted up")
     }
 
     /// The session asks no more.
-    pub(crate) fn stop_waiting(&mut self, class: CapabilityIx, ticket: u64) {
+    pub(crate) fn stop_waiting(&mut self, class: CapabilityIx, ticket: NonZeroU64) {
         let group = self.capabilities[class.0 as usize].group;
-        self.groups[group.0 as usize].waiting.remove(&ticket);
+        self.groups[group.0 as usize].waiting.remove(&ticket.get());
         self.note_asking(group);
     }
 
@@ -118,20 +204,26 @@ impl Queue {
     }
 
     fn catch_up(&mut self, group: GroupIx) {
-        let Self { requirements, groups, journal, .. } = self;
-        let Group { serves, heads, cursor, .. } = &mut groups[group.0 as usize];
+        let Self { requirements, groups, lines, journal, .. } = self;
+        let Group { serves, heads, cursor, inbox, .. } = &mut groups[group.0 as usize];
         // What is in the heads already stays: it is put right when it comes to the front.
-        let mut offer = |need: RequirementIx, lane: LaneIx| {
-            if let Some((place, _)) = requirements.get(need.0 as usize).and_then(|class| class.head(lane)) {
-                heads.entry(lane).or_insert_with(BTreeSet::new).insert((place, need));
+        let mut offer = |index: LineIx| {
+            let line = lines.get(index.0 as usize).filter(|line| serves.has(line.class.0));
+            if let Some(line) = line
+                && let Some((place, job)) = line.waiting.first()
+            {
+                heads.entry(line.lane).or_default().insert(place, (index, job));
             }
         };
         match cursor.and_then(|cursor| journal.since(cursor)) {
-            Some(news) => news.filter(|(need, _)| serves.has(need.0)).for_each(|(need, lane)| offer(need, lane)),
+            Some(news) => {
+                news.for_each(&mut offer);
+                inbox.drain(..).for_each(offer);
+            }
             None => {
-                for need in serves.iter().map(RequirementIx) {
-                    let lanes: Vec<_> = requirements[need.0 as usize].lanes().collect();
-                    lanes.into_iter().for_each(|lane| offer(need, lane));
+                inbox.clear();
+                for need in serves.iter() {
+                    requirements[need as usize].lines.values().copied().for_each(&mut offer);
                 }
             }
         }

@@ -18,8 +18,8 @@ pub(super) struct Lane {
     pub(super) weight_age: u64,
     pub(super) queued: u32,
     pub(super) running: u32,
-    /// Jobs that name the lane, waiting or running: it is forgotten with the last.
-    pub(super) jobs: u32,
+    /// How many hold on to it, its lines and who is about to make one: it is forgotten with the last.
+    holders: u32,
 }
 
 impl Lane {
@@ -32,6 +32,11 @@ impl Lane {
 }
 
 impl Queue {
+    /// Which of two lanes is served first; equal if that goes by the places of their jobs.
+    pub(crate) fn share_cmp(&self, lane: LaneIx, other: LaneIx) -> Ordering {
+        self.lanes[lane.0 as usize].share_cmp(&self.lanes[other.0 as usize])
+    }
+
     /// Finds or makes a lane for one more job. The weight of the newest job holds for the lane.
     pub(crate) fn enter_lane(&mut self, instance: &InstanceName, key: &LaneKey, weight: u32, age: u64) -> LaneIx {
         let lanes = &mut self.lanes;
@@ -43,23 +48,28 @@ impl Queue {
                 weight_age: 0,
                 queued: 0,
                 running: 0,
-                jobs: 0,
+                holders: 0,
             };
             LaneIx(u32::try_from(lanes.insert(lane)).expect("fewer than 2^32 lanes"))
         });
         let lane = &mut lanes[index.0 as usize];
-        lane.jobs += 1;
+        lane.holders += 1;
         if age >= lane.weight_age || broken(Mutant::WeightOfLastRow) {
             (lane.weight, lane.weight_age) = (weight.max(1), age);
         }
         index
     }
 
-    /// A job of the lane is over.
+    /// Keeps the lane with its weight; to be left like one that was entered.
+    pub(crate) fn hold_lane(&mut self, index: LaneIx) {
+        self.lanes[index.0 as usize].holders += 1;
+    }
+
+    /// Who entered it lets go.
     pub(crate) fn leave_lane(&mut self, index: LaneIx) {
         let lane = &mut self.lanes[index.0 as usize];
-        lane.jobs -= 1;
-        if lane.jobs == 0 {
+        lane.holders -= 1;
+        if lane.holders == 0 {
             let lane = self.lanes.remove(index.0 as usize);
             self.lane_index.remove(&(lane.instance, lane.key));
         }

@@ -75,7 +75,7 @@ impl Naive {
             attempts_used: 0,
             operations: vec![Handle { id: submit.operation, cancelled: None, deleted: false }],
             state: State::Queued,
-            deadline: submit.queue_timeout.map(|timeout| now.after(timeout)),
+            deadline: submit.queue_timeout.map(|timeout| now.after(timeout).max(self.grace)),
         });
         self.set_weight(&submit.instance, &submit.lane, weight);
         self.facts.push(Fact::JobCreated(Box::new(JobCreated {
@@ -134,7 +134,8 @@ impl Naive {
             let job = self.job(job).expect("it was just seen");
             let asking = self.sessions.iter().filter(|session| session.ticket.is_some() && self.fits(session, job));
             let Some(session) = asking.min_by_key(|session| session.ticket).map(|session| session.id) else { return };
-            let best = self.best(session).expect("at least the job itself fits");
+            // At least the job itself fits; but a hidden one may come first.
+            let Some(best) = self.best(session) else { return };
             self.offer(now, best, session);
         }
     }
@@ -156,9 +157,10 @@ impl Naive {
     /// The job waits again, at its old place.
     pub(super) fn requeue(&mut self, now: Timestamp, job: JobId) {
         self.let_go(job);
+        let grace = self.grace;
         let known = self.job_mut(job);
         known.state = State::Queued;
-        known.deadline = known.queue_timeout.map(|timeout| known.queued_at.after(timeout));
+        known.deadline = known.queue_timeout.map(|timeout| known.queued_at.after(timeout).max(grace));
         self.serve(now, job);
     }
 
@@ -182,11 +184,17 @@ impl Naive {
     }
 
     pub(super) fn complete(&mut self, now: Timestamp, job: JobId, outcome: Outcome) {
+        let ran_ms = match self.job_mut(job).state {
+            State::Leased { offered_at, started_at, .. } => {
+                now.since(started_at.unwrap_or(offered_at)).as_millis().try_into().unwrap_or(u32::MAX)
+            }
+            _ => 0,
+        };
         self.let_go(job);
         let known = self.job_mut(job);
         known.state = State::Completed { at: now, outcome };
         known.deadline = None;
-        self.facts.push(Fact::JobCompleted { job, at: now, outcome });
+        self.facts.push(Fact::JobCompleted { job, at: now, outcome, ran_ms });
     }
 
     /// Ends a job from our side: if a bot has it, its slot stays busy until the bot lets go.

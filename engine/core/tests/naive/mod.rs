@@ -4,17 +4,21 @@
 //! Not a specification of its own: where the two differ, one of them is wrong, and `SEMANTICS` says which.
 
 mod jobs;
+mod load;
 mod sessions;
 mod time;
 
-use std::sync::Arc;
+use std::{
+    collections::{BTreeSet, VecDeque},
+    sync::Arc,
+    time::Duration,
+};
 
 use berth_core::{
     Answer, BotStatus, Digest, DrainRow, Event, Fact, InstanceName, JobId, JobRow, JobRowState, LaneKey, LeaseId,
     LeaseRow, OperationId, OperationRow, Outcome, PollId, PropertySet, Rejection, Reply, Rows, SessionId, SessionRow,
     Settings, Stage, Timestamp,
 };
-use std::time::Duration;
 
 /// The book, naively.
 #[derive(Clone, Debug)]
@@ -23,6 +27,8 @@ pub struct Naive {
     pub jobs: Vec<Job>,
     pub sessions: Vec<Session>,
     pub drains: Vec<(InstanceName, Arc<str>)>,
+    /// After a restart no wait is too long before this.
+    grace: Timestamp,
     /// The newest weight of each lane.
     weights: Vec<((InstanceName, LaneKey), u32)>,
     age: u64,
@@ -31,6 +37,12 @@ pub struct Naive {
     due: Vec<SessionId>,
     facts: Vec<Fact>,
     answers: Vec<Answer>,
+    /// After a restart: the jobs that are hidden until all are loaded, as they were then.
+    hidden: Vec<Job>,
+    /// Where they stand is not known: nobody is given anything.
+    blind: bool,
+    /// Those of them that are not loaded.
+    unloaded: BTreeSet<JobId>,
 }
 
 #[derive(Clone, Debug)]
@@ -121,12 +133,16 @@ impl Naive {
             jobs: Vec::new(),
             sessions: Vec::new(),
             drains: Vec::new(),
+            grace: Timestamp(0),
             weights: Vec::new(),
             age: 0,
             tickets: 0,
             due: Vec::new(),
             facts: Vec::new(),
             answers: Vec::new(),
+            hidden: Vec::new(),
+            blind: false,
+            unloaded: BTreeSet::new(),
         }
     }
 
@@ -145,6 +161,7 @@ impl Naive {
             Event::Undelivered { session, poll } => self.take_back(now, *session, Told::Once(*poll)),
             Event::Drain { instance, bot_id, on } => self.drain(now, instance, bot_id, *on),
             Event::Tick => self.tick(now, seen),
+            Event::JobsLoaded { rows, last } => self.loaded(now, rows, *last),
         }
         let (facts, answers) = (std::mem::take(&mut self.facts), std::mem::take(&mut self.answers));
         Ok(Expected { facts, reply, answers })
@@ -204,16 +221,21 @@ impl Naive {
     }
 
     /// The job that this bot should get now: of the lane with the least (running + 1) / weight, then by rank, then
-    /// by age.
+    /// by age. None while that is a hidden one, whatever became of it since.
     fn best(&self, session: SessionId) -> Option<JobId> {
         let session = self.session(session).expect("the model names sessions that it has");
-        let fitting = self.jobs.iter().filter(|job| job.state == State::Queued && self.fits(session, job));
+        if self.blind {
+            return None;
+        }
+        let is_hidden = |job: &Job| self.hidden.iter().any(|hidden| hidden.id == job.id);
+        let known = self.jobs.iter().filter(|job| job.state == State::Queued && !is_hidden(job));
+        let fitting = known.chain(&self.hidden).filter(|job| self.fits(session, job));
         let order = |job: &Job, other: &Job| {
             let (mine, theirs) = (self.share(job), self.share(other));
             let share = (mine.0 * theirs.1).cmp(&(theirs.0 * mine.1));
             share.then((job.rank, job.age).cmp(&(other.rank, other.age)))
         };
-        fitting.min_by(|job, other| order(job, other)).map(|job| job.id)
+        fitting.min_by(|job, other| order(job, other)).filter(|job| !is_hidden(job)).map(|job| job.id)
     }
 
     /// (running + 1, weight) of the job's lane.

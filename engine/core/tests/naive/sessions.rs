@@ -72,9 +72,11 @@ impl Naive {
         if self.retire(now, id, update) {
             return Ok(());
         }
-        let ours: Vec<LeaseId> = self.leases_of(id, |_| true);
-        let agreed =
-            update.leases.len() == ours.len() && update.leases.iter().all(|report| ours.contains(&report.lease));
+        let mut ours: Vec<LeaseId> = self.leases_of(id, |_| true);
+        let mut theirs: Vec<LeaseId> = update.leases.iter().map(|report| report.lease).collect();
+        ours.sort();
+        theirs.sort();
+        let agreed = ours == theirs;
         self.hold(now, id, update.poll, update.hold_until);
         if self.facts.len() > facts_before || !agreed {
             self.answer_soon(id);

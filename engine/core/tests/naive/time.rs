@@ -12,9 +12,14 @@ enum Due {
 }
 
 impl Naive {
+    /// A job that is not loaded has no deadline yet.
+    fn loaded_jobs(&self) -> impl Iterator<Item = &Job> {
+        self.jobs.iter().filter(|job| !self.unloaded.contains(&job.id))
+    }
+
     /// When something is due next.
     pub fn next_deadline(&self) -> Option<Timestamp> {
-        let jobs = self.jobs.iter().filter_map(|job| job.deadline);
+        let jobs = self.loaded_jobs().filter_map(|job| job.deadline);
         let sessions = self.sessions.iter().filter_map(|session| match session.poll {
             Some(poll) if poll.due => None,
             Some(poll) => Some(poll.hold_until),
@@ -42,7 +47,8 @@ impl Naive {
     }
 
     fn due(&self, now: Timestamp) -> Vec<Due> {
-        let jobs = self.jobs.iter().filter(|job| job.deadline.is_some_and(|at| at <= now)).map(|job| Due::Job(job.id));
+        let jobs =
+            self.loaded_jobs().filter(|job| job.deadline.is_some_and(|at| at <= now)).map(|job| Due::Job(job.id));
         let sessions = self.sessions.iter().filter_map(|session| match session.poll {
             Some(poll) => (!poll.due && poll.hold_until <= now).then_some(Due::Answer(session.id)),
             None => (session.contact.after(self.settings.session_timeout) <= now).then_some(Due::Expiry(session.id)),
@@ -91,11 +97,14 @@ impl Naive {
 
     /// The process ends, and another begins with what is durable.
     pub fn restart(&mut self, now: Timestamp) {
-        let timeout = self.settings.session_timeout;
+        self.grace = now.after(self.settings.session_timeout);
         self.jobs.retain(|job| !matches!(job.state, State::Completed { .. }));
         self.jobs.sort_by_key(|job| job.age);
         self.age = self.jobs.last().map_or(0, |job| job.age);
         self.due.clear();
+        self.hidden.clear();
+        self.blind = false;
+        self.unloaded.clear();
         self.weights.clear();
         for job in self.jobs.clone() {
             self.set_weight(&job.instance, &job.lane, job.weight);
@@ -103,9 +112,9 @@ impl Naive {
         for job in &mut self.jobs {
             // What is deleted comes back with its job: only finished operations can be deleted.
             job.operations.iter_mut().for_each(|handle| handle.deleted = false);
+            job.deadline = job.deadline.map(|at| at.max(self.grace));
             if let State::Leased { told, .. } = &mut job.state {
                 *told = Told::MayKnow;
-                job.deadline = job.deadline.map(|at| at.max(now.after(timeout)));
             }
         }
         for session in &mut self.sessions {

@@ -4,7 +4,7 @@ use std::io::Write;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use berth_plugin_host::{FaultKind, Function, Limits, Plugin, PluginPolicy};
+use berth_plugin_host::{FaultKind, Function, Limits, Plugin, PluginLimits, PluginPolicy};
 use berth_runtime::builtin::BuiltinPolicy;
 use berth_runtime::policy::{Policy, PolicyError};
 
@@ -12,10 +12,15 @@ use crate::guests::{load, policy};
 use crate::questions::{execution, job, pairs, worker};
 
 /// Short deadlines, so that the tests are quick; still far more than a good call needs.
-fn faulty() -> (Arc<Plugin>, PluginPolicy) {
-    let plugin = load("faulty", Limits { properties_deadline: Duration::from_millis(20), ..Limits::default() });
+fn faulty() -> (Arc<Plugin>, Arc<PluginPolicy>) {
+    let limits = PluginLimits { call_deadline: Duration::from_millis(20), faults_max: 0, ..PluginLimits::default() };
+    let plugin = load("faulty", of(limits));
     let policy = policy(&plugin);
     (plugin, policy)
+}
+
+fn of(plugin: PluginLimits) -> Limits {
+    Limits { plugin, ..Limits::default() }
 }
 
 fn faults(plugin: &Plugin, function: Function, kinds: &[FaultKind]) -> u64 {
@@ -103,7 +108,7 @@ fn lanes_weights_and_ranks_arrive_as_the_guest_gave_them() {
 
 #[test]
 fn an_instance_is_replaced_when_it_has_served_its_time() {
-    let plugin = load("faulty", Limits { calls_per_instance_max: 3, ..Limits::default() });
+    let plugin = load("faulty", of(PluginLimits { calls_per_instance_max: 3, ..PluginLimits::default() }));
     let policy = policy(&plugin);
     for round in 0..20 {
         assert_eq!(policy.place(&[job("")])[0].rank, 7, "round {round}");
@@ -113,8 +118,8 @@ fn an_instance_is_replaced_when_it_has_served_its_time() {
 
 #[test]
 fn callers_wait_for_an_instance_when_all_are_busy() {
-    let limits = Limits { instances_max: 1, place_deadline: Duration::from_secs(10), ..Limits::default() };
-    let plugin = load("faulty", limits);
+    let limits = PluginLimits { instances_max: 1, place_deadline: Duration::from_secs(10), ..PluginLimits::default() };
+    let plugin = load("faulty", of(limits));
     let policy = policy(&plugin);
     std::thread::scope(|scope| {
         for _ in 0..4 {

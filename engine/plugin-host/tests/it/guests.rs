@@ -5,7 +5,9 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use berth_guest::Toolchain;
-use berth_plugin_host::{Chain, Generation, Host, Limits, Plugin, PluginPolicy};
+use berth_plugin_host::{
+    ChainSpec, Generation, GenerationSpec, Grants, Host, Interface, Limits, LoadOptions, Plugin, PluginPolicy, Plugins,
+};
 
 /// The bytes of a guest from `plugins/`.
 pub(crate) fn component(package: &'static str) -> Arc<[u8]> {
@@ -26,25 +28,56 @@ fn build(package: &str) -> Vec<u8> {
     std::fs::read(component).expect("the component was just written")
 }
 
+/// Everything is granted: what a test is about is never that.
+pub(crate) fn granted() -> LoadOptions {
+    LoadOptions { grants: Grants::ALL, ..LoadOptions::default() }
+}
+
 /// A guest from `plugins/` in a host of its own.
 pub(crate) fn load(package: &'static str, limits: Limits) -> Arc<Plugin> {
-    let host = Host::new(limits).expect("a host starts");
-    host.load(package, &component(package)).expect("the guest loads")
+    load_into(&Host::new(limits).expect("a host starts"), package)
+}
+
+pub(crate) fn load_into(host: &Host, package: &'static str) -> Arc<Plugin> {
+    host.load(package, &component(package), granted()).expect("the guest loads")
+}
+
+/// These plugins in the roles of a description.
+pub(crate) fn generation(spec: &GenerationSpec, plugins: &[&Arc<Plugin>]) -> Generation {
+    let plugins: Plugins = plugins.iter().map(|plugin| (plugin.name().to_owned(), Arc::clone(plugin))).collect();
+    Generation::build(spec, &plugins).expect("the description fits the plugins")
+}
+
+/// One plugin for everything that it can be asked, everywhere.
+pub(crate) fn everything(plugin: &Plugin) -> GenerationSpec {
+    let one = |interface| plugin.has(interface).then(|| plugin.name().to_owned());
+    let list = |interface| one(interface).into_iter().collect::<Vec<_>>();
+    let chain = ChainSpec {
+        properties: one(Interface::Properties),
+        place: one(Interface::Priority),
+        choose: one(Interface::Choosing),
+        create_job: list(Interface::CreateJob),
+        queue_job: list(Interface::QueueJob),
+        after_attempt: list(Interface::AfterAttempt),
+        before_prune: list(Interface::BeforePrune),
+        ..ChainSpec::default()
+    };
+    GenerationSpec { events: list(Interface::Events), ..GenerationSpec::everywhere(chain) }
 }
 
 /// One plugin for everything that it can be asked.
-pub(crate) fn policy(plugin: &Arc<Plugin>) -> PluginPolicy {
-    let exports = plugin.exports();
-    let chain =
-        Chain::new(exports.properties.then(|| Arc::clone(plugin)), exports.priority.then(|| Arc::clone(plugin)));
-    PluginPolicy::new(Generation::new(chain.expect("it is asked for what it exports")))
+pub(crate) fn policy(plugin: &Arc<Plugin>) -> Arc<PluginPolicy> {
+    Arc::new(PluginPolicy::new(generation(&everything(plugin), &[plugin])))
 }
 
 /// The bundled plugins, as the server uses them.
 pub(crate) fn bundled() -> PluginPolicy {
     let host = Host::new(Limits::default()).expect("a host starts");
-    let load = |package| host.load(package, &component(package)).expect("the guest loads");
-    let chain =
-        Chain::new(Some(load("containment")), Some(load("reapi-order"))).expect("both export what they are for");
-    PluginPolicy::new(Generation::new(chain))
+    let (properties, place) = (load_into(&host, "containment"), load_into(&host, "reapi-order"));
+    let chain = ChainSpec {
+        properties: Some("containment".to_owned()),
+        place: Some("reapi-order".to_owned()),
+        ..ChainSpec::default()
+    };
+    PluginPolicy::new(generation(&GenerationSpec::everywhere(chain), &[&properties, &place]))
 }

@@ -1,9 +1,16 @@
 //! The host with real components: the bundled policies, and guests that misbehave.
 
+mod answers;
 mod bundled;
+mod choosing;
+mod compiled;
 mod composition;
+mod events;
 mod faults;
 mod guests;
+mod imports;
 mod loading;
 mod memo;
+mod misdeeds;
+mod observing;
 mod questions;

@@ -1,5 +1,11 @@
 //! Questions for the tests.
 
+use std::time::Duration;
+
+use berth_core::{AttemptReason, PropertySet};
+use berth_runtime::policy::hooks::{
+    AttemptQuestion, CreateQuestion, PruneQuestion, QueueQuestion, Requester, UnmatchedQuestion,
+};
 use berth_runtime::policy::{ExecutionQuestion, PlaceQuestion, WorkerQuestion};
 
 pub(crate) fn pairs(pairs: &[(&str, &str)]) -> Vec<(String, String)> {
@@ -47,4 +53,57 @@ impl Numbers {
     pub(crate) fn pick<'a, T: ?Sized>(&mut self, from: &[&'a T]) -> &'a T {
         from[self.below(from.len())]
     }
+}
+
+pub(crate) fn requester() -> Requester<'static> {
+    Requester { instance: "main", tenant: "team", invocation: "6a1f", ..Requester::default() }
+}
+
+pub(crate) fn create<'a>(arguments: &'a [String], platform: &'a [(String, String)]) -> CreateQuestion<'a> {
+    CreateQuestion {
+        requester: requester(),
+        action_digest: "00/1",
+        arguments,
+        environment: &[],
+        platform,
+        priority: 4,
+        timeout: None,
+        do_not_cache: false,
+        input_bytes: 0,
+    }
+}
+
+pub(crate) fn queue<'a>(label: &'a str, requirements: &'a PropertySet) -> QueueQuestion<'a> {
+    QueueQuestion { requester: requester(), action_digest: "00/1", label, requirements, lane: "", rank: 21, bots: 1 }
+}
+
+pub(crate) fn attempt<'a>(message: &'a str, requirements: &'a PropertySet) -> AttemptQuestion<'a> {
+    AttemptQuestion {
+        requester: requester(),
+        job: "1",
+        action_digest: "00/1",
+        label: "linux",
+        requirements,
+        reason: AttemptReason::Reported,
+        code: 13,
+        message,
+        exit_code: None,
+        attempt: 1,
+        counted: 1,
+        counted_max: 3,
+        took: Duration::from_secs(1),
+        peak_memory_bytes: 0,
+        bot_id: "bot-1",
+        bot_failures: 1,
+        bot_attempts: 1,
+        failed_bots: 1,
+    }
+}
+
+pub(crate) fn prune(job: &str, ended: Duration) -> PruneQuestion<'_> {
+    PruneQuestion { requester: requester(), job, action_digest: "00/1", code: 0, ended }
+}
+
+pub(crate) fn unmatched<'a>(label: &'a str, requirements: &'a PropertySet) -> UnmatchedQuestion<'a> {
+    UnmatchedQuestion { instance: "main", label, requirements, jobs: 2, oldest: Duration::from_millis(5000) }
 }

@@ -47,8 +47,8 @@ pub fn encode_feed(at: Timestamp, fact: &Fact, out: &mut Vec<u8>) {
         Fact::AttemptLost { lease, code, .. } => {
             Kind::AttemptLost(pb::AttemptLost { lease: Some(lease_ref(*lease)), code: *code })
         }
-        Fact::JobCompleted { job, outcome: how, .. } => {
-            Kind::JobCompleted(pb::JobCompleted { job: id(job.0), outcome: Some(outcome(*how)) })
+        Fact::JobCompleted { job, outcome: how, ran_ms, .. } => {
+            Kind::JobCompleted(pb::JobCompleted { job: id(job.0), outcome: Some(outcome(*how)), ran_ms: *ran_ms })
         }
         Fact::SessionOpened(opened) => Kind::SessionOpened(pb::Session {
             session: id(opened.session.0),
@@ -82,6 +82,16 @@ pub fn encode_feed(at: Timestamp, fact: &Fact, out: &mut Vec<u8>) {
         }
     };
     append(&pb::FeedRecord { at: at.0, fact: Some(kind) }, out);
+}
+
+/// When a feed record was written; `None` if that cannot be read.
+pub fn feed_time(bytes: &[u8]) -> Option<Timestamp> {
+    #[derive(Clone, PartialEq, Message)]
+    struct Head {
+        #[prost(uint64, tag = "1")]
+        at: u64,
+    }
+    Head::decode(bytes).ok().map(|head| Timestamp(head.at))
 }
 
 /// Reads a feed record: when, and what.
@@ -122,7 +132,8 @@ pub fn decode_feed(bytes: &[u8]) -> Result<(Timestamp, Fact), CodecError> {
         Kind::LeaseWithdrawn(lease) => Fact::LeaseWithdrawn { lease: read_lease(Some(lease))? },
         Kind::AttemptLost(lost) => Fact::AttemptLost { lease: read_lease(lost.lease)?, code: lost.code, at },
         Kind::JobCompleted(completed) => {
-            Fact::JobCompleted { job: job_id(completed.job)?, at, outcome: read_outcome(completed.outcome)? }
+            let ran_ms = completed.ran_ms;
+            Fact::JobCompleted { job: job_id(completed.job)?, at, outcome: read_outcome(completed.outcome)?, ran_ms }
         }
         Kind::SessionOpened(opened) => Fact::SessionOpened(Box::new(SessionOpened {
             session: session_id(opened.session)?,

@@ -5,13 +5,15 @@
 mod fact;
 mod key;
 mod row;
+mod turn;
 
 use berth_core::{Digest, InstanceName, JobId, OperationId, Outcome, Property, PropertySet, SessionId, Timestamp};
 use berth_proto::store as pb;
 use bytes::Bytes;
 
+pub(crate) use self::turn::{Turn, read_turn};
 pub use self::{
-    fact::{decode_feed, encode_feed},
+    fact::{decode_feed, encode_feed, feed_time},
     key::{drain_key, finished_key, finished_key_job, id_key, key_id},
     row::{
         decode_drain, decode_job, decode_lease, decode_session, encode_drain, encode_job, encode_lease, encode_session,
@@ -29,7 +31,7 @@ pub enum CodecError {
     Field(&'static str),
 }
 
-fn id(value: u128) -> Option<pb::Id> {
+pub(crate) fn id(value: u128) -> Option<pb::Id> {
     Some(pb::Id { high: (value >> 64) as u64, low: value as u64 })
 }
 
@@ -38,7 +40,7 @@ fn read_id(id: Option<pb::Id>, field: &'static str) -> Result<u128, CodecError> 
     Ok(u128::from(id.high) << 64 | u128::from(id.low))
 }
 
-fn job_id(from: Option<pb::Id>) -> Result<JobId, CodecError> {
+pub(crate) fn job_id(from: Option<pb::Id>) -> Result<JobId, CodecError> {
     read_id(from, "job").map(JobId)
 }
 

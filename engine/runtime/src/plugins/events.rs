@@ -153,6 +153,19 @@ pub struct JobCompleted {
     pub ran_ms: u64,
     /// How many offers were made.
     pub attempts: u32,
+    /// What the engine learns from it, if the job has a history key and a bot had it. Not told to plugins.
+    pub lesson: Option<Lesson>,
+}
+
+/// What one finished job teaches of those with the same history key.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Lesson {
+    /// The history key.
+    pub history: Arc<str>,
+    /// Whether it failed: no result, or a command that did not exit with 0.
+    pub failed: bool,
+    /// The most memory that it was seen to use; 0: the bot did not say.
+    pub peak_memory_bytes: u64,
 }
 
 /// A bot's session. A change does not repeat instance and bot: they are looked up, and empty where that fails.

@@ -74,6 +74,11 @@ impl KvSnapshot {
         self.bytes
     }
 
+    /// How many rows there are.
+    pub fn rows(&self) -> usize {
+        self.chunks.iter().map(|chunk| chunk.len()).sum()
+    }
+
     /// All rows in order.
     pub fn entries(&self) -> impl Iterator<Item = &KvEntry> {
         self.chunks.iter().flat_map(|chunk| chunk.iter())
@@ -155,12 +160,14 @@ pub struct KvTransaction {
     writes: BTreeMap<Arc<str>, Option<Bytes>>,
     /// Of base and writes together.
     bytes: usize,
+    /// Of base and writes together.
+    rows: usize,
 }
 
 impl KvTransaction {
     /// Begins over what is committed.
     pub fn new(base: KvSnapshot, limits: KvLimits) -> Self {
-        Self { bytes: base.bytes(), base, limits, writes: BTreeMap::new() }
+        Self { bytes: base.bytes(), rows: base.rows(), base, limits, writes: BTreeMap::new() }
     }
 
     /// Sets the value of a key.
@@ -169,11 +176,13 @@ impl KvTransaction {
         if !key_fits || value.len() > self.limits.value_bytes_max {
             return Err(KvError::TooLarge);
         }
-        let bytes = self.bytes - self.size_of(key) + key.len() + value.len();
+        let before = self.size_of(key);
+        let bytes = self.bytes - before + key.len() + value.len();
         if bytes > self.limits.bytes_max && bytes > self.bytes {
             return Err(KvError::Full);
         }
         self.bytes = bytes;
+        self.rows += usize::from(before == 0);
         self.writes.insert(key.into(), Some(Bytes::copy_from_slice(value)));
         Ok(())
     }
@@ -183,9 +192,15 @@ impl KvTransaction {
         let size = self.size_of(key);
         if size > 0 {
             self.bytes -= size;
+            self.rows -= 1;
             self.writes.insert(key.into(), None);
         }
         Ok(())
+    }
+
+    /// How many rows there are.
+    pub fn rows(&self) -> usize {
+        self.rows
     }
 
     /// What was written, in the order of the keys; `None`: removed.
@@ -330,7 +345,7 @@ mod tests {
         assert_eq!(base.get("k00001").as_deref(), Some(&[1; 3][..]));
         let after = writes.outcome();
         assert_eq!(after.scan("", None, 10), writes.scan("", None, 10));
-        assert_eq!(after.bytes(), writes.bytes);
+        assert_eq!((after.bytes(), after.rows()), (writes.bytes, writes.rows()));
         assert_eq!(writes.writes().count(), 4);
     }
 

@@ -8,7 +8,7 @@ pub mod events;
 pub mod kv;
 pub mod stats;
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 pub use self::{
     events::{Change, ConsumerError, EventsConsumer, FeedEvent},
@@ -37,5 +37,27 @@ impl Desk for EmptyDesk {
 
     fn stats(&self, _: &str) -> Arc<dyn StatsView> {
         Arc::new(stats::NoStats)
+    }
+}
+
+/// A desk that opens later: plugins are loaded before the engine is there. Until then it is empty.
+#[derive(Default)]
+pub struct LateDesk(OnceLock<Arc<dyn Desk>>);
+
+impl LateDesk {
+    /// From now on the guests' imports are served here. Of several the first counts.
+    pub fn open(&self, desk: Arc<dyn Desk>) {
+        // There is one engine in a process, so there is one desk.
+        let _ = self.0.set(desk);
+    }
+}
+
+impl Desk for LateDesk {
+    fn kv(&self, instance: &str, plugin: &str) -> KvSnapshot {
+        self.0.get().map_or_else(KvSnapshot::default, |desk| desk.kv(instance, plugin))
+    }
+
+    fn stats(&self, instance: &str) -> Arc<dyn StatsView> {
+        self.0.get().map_or_else(|| EmptyDesk.stats(instance), |desk| desk.stats(instance))
     }
 }

@@ -143,6 +143,7 @@ impl Fleet {
             command_digest: digest(20),
             input_root: digest(0),
             request_metadata: metadata.clone(),
+            ..pb::JobBody::default()
         };
         let attachment =
             Attachment { body: body.encode_to_vec().into(), request_metadata: metadata, ..Attachment::default() };

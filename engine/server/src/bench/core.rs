@@ -183,17 +183,22 @@ impl Fleet {
             random ^= random << 17;
             let all = self.setting.bots;
             let bots = (0..block).map(|bot| (random % all + bot * STRIDE) % all);
-            let updates: Vec<_> = bots.map(|bot| self.update_of(bot)).collect();
+            let updates: Vec<_> = bots.map(|bot| Event::UpdateSession(Box::new(self.update_of(bot)))).collect();
             let start = Cpu::now();
-            for update in updates {
-                self.handle(Event::UpdateSession(Box::new(update)));
+            let mut updates = updates.into_iter();
+            while let Some(update) = updates.next() {
+                // As the driver does with what has arrived.
+                self.book.look_ahead(updates.as_slice());
+                self.handle(update);
                 self.answer();
             }
             let assigned = start.elapsed();
-            let submits: Vec<_> = (0..block).map(|_| self.next_submit()).collect();
+            let submits: Vec<_> = (0..block).map(|_| Event::Submit(Box::new(self.next_submit()))).collect();
             let start = Cpu::now();
-            for submit in submits {
-                self.handle(Event::Submit(Box::new(submit)));
+            let mut submits = submits.into_iter();
+            while let Some(submit) = submits.next() {
+                self.book.look_ahead(submits.as_slice());
+                self.handle(submit);
             }
             let submitted = start.elapsed();
             if number >= warm {

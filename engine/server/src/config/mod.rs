@@ -72,6 +72,7 @@ impl Config {
         berth_runtime::sweep::Retention {
             finished: hours(self.raw.store.finished_h),
             feed: hours(self.raw.store.feed_h),
+            feed_bytes_max: self.raw.store.feed_bytes_max,
         }
     }
 }

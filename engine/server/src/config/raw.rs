@@ -59,6 +59,8 @@ pub(crate) struct Store {
     pub(crate) finished_h: u64,
     /// How long the event feed goes back.
     pub(crate) feed_h: u64,
+    /// How large the event feed may become; the oldest events go first.
+    pub(crate) feed_bytes_max: u64,
     /// Wait for the disk before anything is acknowledged. Off: a power cut loses acknowledged work.
     pub(crate) sync: bool,
 }
@@ -128,7 +130,7 @@ impl Default for Scheduler {
 
 impl Default for Store {
     fn default() -> Self {
-        Self { reserve_bytes: 1 << 30, finished_h: 24, feed_h: 24, sync: true }
+        Self { reserve_bytes: 1 << 30, finished_h: 24, feed_h: 24, feed_bytes_max: 1 << 30, sync: true }
     }
 }
 
@@ -185,6 +187,7 @@ impl Raw {
         range("store.reserve_bytes", self.store.reserve_bytes, 0, 1 << 50);
         range("store.finished_h", self.store.finished_h, 1, year);
         range("store.feed_h", self.store.feed_h, 1, year);
+        range("store.feed_bytes_max", self.store.feed_bytes_max, 1 << 20, 1 << 50);
         range("cas.max_bytes", self.cas.max_bytes, 0, 1 << 60);
         range("cas.min_age_s", self.cas.min_age_s, 0, year);
         range("policy.properties_deadline_ms", self.policy.properties_deadline_ms, 1, 10_000);

@@ -162,11 +162,11 @@ impl Server {
         answers
     }
 
-    /// No job waits while a bot that fits it asks.
+    /// No job waits while a bot that fits it asks, once all jobs are known.
     pub(super) fn work_conserving(&self) -> Checked {
         let book = self.partition.book();
         let asking: Vec<_> = book.sessions().into_iter().filter(|session| session.asking).collect();
-        if asking.is_empty() || book.counts().queued == 0 {
+        if asking.is_empty() || book.counts().queued == 0 || book.loading().is_some() {
             return Ok(());
         }
         for job in book.jobs(usize::MAX).into_iter().filter(|job| job.stage == Stage::Queued) {

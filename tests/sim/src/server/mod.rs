@@ -5,6 +5,7 @@ mod check;
 
 use std::{
     collections::{BTreeMap, BTreeSet, VecDeque},
+    ops::ControlFlow,
     sync::{Arc, Mutex},
 };
 
@@ -14,9 +15,10 @@ use berth_core::{
 };
 use berth_runtime::{
     codec,
+    feed::Pending,
     memory::{Disk, InFlight, MemoryStore},
     partition::{Attachment, Input, Partition, Release},
-    recover::recover,
+    recover::{Limits, Loader, RecoverError, recover},
     store::{Batch, Change, Commit, Fence, PartitionId, Store},
 };
 use bytes::Bytes;
@@ -58,6 +60,10 @@ pub(crate) enum Incoming {
     Trim {
         below: u64,
     },
+    /// What a consumer of the feed wrote.
+    Keep {
+        rows: Pending,
+    },
 }
 
 /// Something that may leave when its batch is durable.
@@ -68,6 +74,7 @@ pub(crate) enum Leave {
     Watching { watcher: u64, operation: OperationId, stage: Option<Stage> },
     Update { watcher: u64, stage: Stage },
     Looked { operation: OperationId, stage: Option<Stage> },
+    Kept,
 }
 
 /// One step that was handled.
@@ -97,11 +104,15 @@ pub(crate) enum Finished {
 }
 
 pub(crate) struct Server {
-    pub(crate) store: MemoryStore,
+    pub(crate) store: Arc<MemoryStore>,
     fence: Fence,
     pub(crate) partition: Partition,
-    inbox: VecDeque<(u64, Incoming)>,
-    arrived: u64,
+    inbox: VecDeque<Incoming>,
+    /// Reads the jobs that are not restored at once, until there are no more.
+    loader: Option<Loader>,
+    /// What it has read, and the partition does not have.
+    ahead: VecDeque<Event>,
+    taken: u64,
     released: u64,
     queue: VecDeque<Work>,
     /// Steps that wait for the disk, or only for their turn.
@@ -114,18 +125,20 @@ pub(crate) struct Server {
 }
 
 impl Server {
-    pub(crate) fn start(disk: &Disk, settings: Settings, now: Timestamp) -> Checked<Self> {
-        let store = MemoryStore::open(disk);
+    pub(crate) fn start(disk: &Disk, settings: Settings, now: Timestamp, limits: Limits) -> Checked<Self> {
+        let store = Arc::new(MemoryStore::open(disk));
         let fence = store.acquire(PARTITION).map_err(|error| Violation(format!("cannot acquire: {error}")))?;
-        let recovered = recover(&store, PARTITION, settings, now);
-        let partition = recovered.map_err(|error| Violation(format!("cannot recover: {error}")))?;
+        let recovered = recover(&*store, PARTITION, settings, now, limits);
+        let (partition, loader) = recovered.map_err(|error| Violation(format!("cannot recover: {error}")))?;
         let next_sequence = store.next_sequence(PARTITION).map_err(|error| Violation(error.to_string()))?;
         Ok(Self {
             store,
             fence,
             partition,
             inbox: VecDeque::new(),
-            arrived: 0,
+            loader,
+            ahead: VecDeque::new(),
+            taken: 0,
             released: 0,
             queue: VecDeque::new(),
             flight: None,
@@ -146,16 +159,51 @@ impl Server {
     }
 
     pub(crate) fn arrive(&mut self, incoming: Incoming) {
-        self.arrived += 1;
-        self.inbox.push_back((self.arrived, incoming));
+        self.inbox.push_back(incoming);
     }
 
+    /// How much has arrived that may be handled now.
     pub(crate) fn waiting(&self) -> usize {
-        self.inbox.len()
+        self.inbox.iter().filter(|incoming| self.is_prompt(incoming)).count()
+    }
+
+    pub(crate) fn is_loading(&self) -> bool {
+        self.partition.book().loading().is_some()
+    }
+
+    /// As in the driver: what needs every job waits until they are loaded.
+    fn is_prompt(&self, incoming: &Incoming) -> bool {
+        let needs_every_job = match incoming {
+            Incoming::Event { event, .. } => event.needs_every_job(),
+            Incoming::Look { .. } | Incoming::Watch { .. } | Incoming::Trim { .. } => true,
+            Incoming::Keep { .. } => false,
+        };
+        !(self.is_loading() && needs_every_job)
+    }
+
+    /// Reads some jobs from the store. They may grow old before they are taken in. An error: the process stops.
+    pub(crate) fn read_ahead(&mut self, rows: usize) -> Result<(), RecoverError> {
+        let Some(loader) = &mut self.loader else { return Ok(()) };
+        let ahead = &mut self.ahead;
+        let read = loader.read(&*self.store, rows, |event| {
+            ahead.push_back(event);
+            ControlFlow::Break(())
+        });
+        if read? {
+            self.loader = None;
+        }
+        Ok(())
+    }
+
+    /// Hands jobs that were read to the partition.
+    pub(crate) fn load(&mut self) {
+        if let Some(event) = self.ahead.pop_front() {
+            self.arrive(Incoming::Event { event, attachment: Attachment::default(), token: Token::Nobody });
+        }
     }
 
     pub(crate) fn is_idle(&self) -> bool {
-        self.inbox.is_empty() && self.queue.is_empty() && self.flight.is_none()
+        !self.is_loading() && self.inbox.is_empty() && self.queue.is_empty() && self.flight.is_none()
     }
 
     pub(crate) fn to_commit(&self) -> usize {
@@ -168,10 +216,21 @@ impl Server {
 
     /// Handles up to `count` inputs as one batch, and checks what the partition made of them.
     pub(crate) fn step(&mut self, now: Timestamp, count: usize) -> Checked<u64> {
-        let taken: Vec<_> = self.inbox.drain(..count.min(self.inbox.len())).collect();
+        let was_loading = self.is_loading();
+        let (mut taken, mut held) = (Vec::new(), VecDeque::new());
+        for incoming in std::mem::take(&mut self.inbox) {
+            if taken.len() < count && self.is_prompt(&incoming) {
+                self.taken += 1;
+                taken.push((self.taken, incoming));
+            } else {
+                held.push_back(incoming);
+            }
+        }
+        self.inbox = held;
         let inputs = taken.first().zip(taken.last()).map(|((first, _), (last, _))| (*first, *last));
         let marks = Arc::new(Mutex::new(Vec::new()));
         let looks = Arc::new(Mutex::new(VecDeque::new()));
+        let mut kept = 0;
         let (mut given, mut watches, mut events) = (Vec::new(), Vec::new(), Vec::new());
         for (number, incoming) in taken {
             match incoming {
@@ -189,6 +248,10 @@ impl Server {
                     })));
                 }
                 Incoming::Watch { operation, watcher } => watches.push((operation, watcher)),
+                Incoming::Keep { rows } => {
+                    given.push(Input::Rows(Box::new(move |batch| rows.write(batch))));
+                    kept += 1;
+                }
                 Incoming::Trim { below } => {
                     given.push(Input::Rows(Box::new(move |batch| batch.trim_feed(below))));
                 }
@@ -197,10 +260,15 @@ impl Server {
         let output = self.partition.step(now, given);
         let marks = marks.lock().expect("nobody panics with it").clone();
         let facts = self.facts(&output.batch, &marks)?;
-        let work = self.check(now, inputs, events, facts, output.batch, output.releases, &looks)?;
+        let mut work = self.check(now, inputs, events, facts, output.batch, output.releases, &looks)?;
+        work.leaves.extend((0..kept).map(|_| Leave::Kept));
         let hash = digest(&work.batch);
         self.queue.push_back(work);
         self.watch(watches)?;
+        if let Some(model) = self.model.as_ref().filter(|_| was_loading && !self.is_loading()) {
+            let rows = self.partition.book().rows();
+            rule!(rows == model.rows(), "everything is loaded\n  {rows:?}\n  not {:?}", model.rows());
+        }
         Ok(hash)
     }
 
@@ -246,7 +314,7 @@ impl Server {
 
     /// What had arrived and was not handled.
     pub(crate) fn take_inbox(&mut self) -> Vec<Incoming> {
-        self.inbox.drain(..).map(|(_, incoming)| incoming).collect()
+        self.inbox.drain(..).collect()
     }
 
     /// The process dies. What it had handled but not released: recovery may have kept a prefix of it.

@@ -46,6 +46,7 @@ impl World {
         // Somebody makes room before the next start.
         self.disk.set_free_bytes(1 << 40);
         self.trace(|| "the server dies".into());
+        self.consumer = None;
         let mut server = self.server.take().expect("it runs");
         let lost: Vec<_> = server.take_inbox();
         lost.iter().for_each(|incoming| self.failed(incoming));
@@ -80,17 +81,43 @@ impl World {
 
     pub(super) fn start(&mut self) -> Checked {
         self.trace(|| "the server starts".into());
-        let mut server = Server::start(&self.disk, self.settings, self.now)?;
+        // Mostly so little that a part of the jobs is loaded later, sometimes everything; sometimes no order is known.
+        let limits = Limits {
+            jobs: if self.rng.chance(800) { 1 + self.rng.index(4) } else { 1_000 },
+            lines: if self.rng.chance(850) { 100 } else { self.rng.index(3) },
+        };
+        let mut server = Server::start(&self.disk, self.settings, self.now, limits)?;
         let unreleased = std::mem::take(&mut self.unreleased);
         self.ledger.restarted(&mut server, unreleased, self.now)?;
         self.server = Some(server);
+        self.consumer = None;
         Ok(())
+    }
+
+    /// Jobs that a start left for later are read, or taken in.
+    pub(super) fn load(&mut self) -> Checked {
+        let Some(server) = &mut self.server else { return Ok(()) };
+        if self.rng.chance(500) {
+            self.read_ahead(|rng| 1 + rng.index(5))
+        } else {
+            server.load();
+            Ok(())
+        }
+    }
+
+    pub(super) fn read_ahead(&mut self, rows: impl FnOnce(&mut Rng) -> usize) -> Checked {
+        let Some(server) = &mut self.server else { return Ok(()) };
+        match server.read_ahead(rows(&mut self.rng)) {
+            Ok(()) => Ok(()),
+            Err(RecoverError::Store(_)) => self.stop(),
+            Err(error) => Err(Violation(format!("cannot load: {error}"))),
+        }
     }
 
     pub(super) fn check_idle(&mut self) -> Checked {
         match &self.server {
             Some(server) if server.is_idle() => {
-                self.ledger.check_disk(&server.store, server.partition.book(), self.now)
+                self.ledger.check_disk(&server.store, Some(server.partition.book()), self.now)
             }
             _ => Ok(()),
         }

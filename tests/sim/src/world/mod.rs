@@ -3,6 +3,7 @@
 
 mod bots;
 mod clients;
+mod consumer;
 mod disasters;
 mod network;
 mod process;
@@ -17,6 +18,7 @@ use berth_core::{
 use berth_runtime::{
     memory::{Disk, Failure},
     partition::Attachment,
+    recover::{Limits, RecoverError},
     store::Store,
 };
 
@@ -44,6 +46,9 @@ struct Watcher {
 
 pub(crate) struct World {
     rng: Rng,
+    /// Decides for the consumer of the feed alone.
+    ears: Rng,
+    consumer: Option<consumer::Consumer>,
     now: Timestamp,
     settings: Settings,
     disk: Disk,
@@ -86,7 +91,7 @@ impl World {
         let settings = Settings { attempts_max: 3, ..Settings::default() };
         let disk = Disk::default();
         disk.set_syncing(!broken.no_sync);
-        let mut server = Server::start(&disk, settings, START)?;
+        let mut server = Server::start(&disk, settings, START, Limits::default())?;
         let mut ledger = Ledger::new(settings, !broken.blind);
         ledger.restarted(&mut server, Vec::new(), START)?;
         let count = 3 + rng.index(4);
@@ -97,6 +102,8 @@ impl World {
         let bots = bots.collect();
         Ok(Self {
             rng,
+            ears: Rng::new(!seed),
+            consumer: None,
             now: START,
             settings,
             disk,
@@ -123,9 +130,15 @@ impl World {
         if self.server.is_none() && self.now >= self.down_until {
             return self.start();
         }
+        if self.ears.chance(100) {
+            self.hear()?;
+        }
         let due = self.server.as_ref().and_then(|server| server.partition.book().next_deadline());
         if due.is_some_and(|at| at <= self.now) && self.rng.chance(700) {
             return self.handle();
+        }
+        if self.server.as_ref().is_some_and(Server::is_loading) && self.rng.chance(50) {
+            return self.load();
         }
         match self.rng.below(1_000) {
             0..90 => self.submit(),

@@ -70,7 +70,7 @@ impl World {
                 }
             }
             Incoming::Watch { watcher, .. } => drop(self.watchers.remove(watcher)),
-            Incoming::Event { .. } | Incoming::Look { .. } | Incoming::Trim { .. } => {}
+            Incoming::Event { .. } | Incoming::Look { .. } | Incoming::Trim { .. } | Incoming::Keep { .. } => {}
         }
     }
 

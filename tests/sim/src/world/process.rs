@@ -111,6 +111,7 @@ impl World {
                 let operation = known.operation;
                 self.ledger.seen(operation, &stage)
             }
+            Leave::Kept => self.kept(),
             Leave::Looked { operation, stage } => stage.map_or(Ok(()), |stage| self.ledger.seen(operation, &stage)),
         }
     }

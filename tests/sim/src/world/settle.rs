@@ -32,6 +32,7 @@ impl World {
             for _ in 0..self.net.len() {
                 self.deliver_at(0, true)?;
             }
+            self.load_all()?;
             self.handle_some(usize::MAX)?;
             self.begin_commit();
             if self.server.as_ref().is_some_and(Server::is_committing) {
@@ -52,14 +53,26 @@ impl World {
         Err(Violation(format!("work does not come to its end: {:?}", server.partition.book().jobs(3))))
     }
 
+    fn load_all(&mut self) -> Checked {
+        if self.server.as_ref().is_some_and(Server::is_loading) {
+            self.read_ahead(|_| 1_000)?;
+        }
+        if let Some(server) = &mut self.server {
+            server.load();
+        }
+        Ok(())
+    }
+
     pub(super) fn check_settled(&mut self) -> Checked {
         while self.server.as_ref().is_some_and(|server| !server.is_idle()) {
+            self.load_all()?;
             self.handle_some(usize::MAX)?;
             self.begin_commit();
             if self.server.as_ref().is_some_and(Server::is_committing) {
                 self.finish_commit()?;
             }
         }
+        self.hear_all()?;
         let Some(server) = &self.server else { return Ok(()) };
         for operation in self.ledger.promised() {
             let stage = self.ledger.look(server, operation)?;

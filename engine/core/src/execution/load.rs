@@ -1,0 +1,130 @@
+//! Jobs that a restart left for later: they are loaded while bots are served already.
+//!
+//! A restarted book knows every session, every drain, every lease, and of each class and lane the jobs that go first.
+//! The other jobs are *hidden* until all of them are loaded. Two rules keep that from being seen: a bot is given a job
+//! only if no hidden job could be the better one for it, and an event whose outcome hangs on jobs that may be hidden
+//! is not handled before the end ([`Event::needs_every_job`](crate::Event::needs_every_job)).
+
+use std::{
+    cmp::Ordering,
+    collections::{BTreeMap, BTreeSet, VecDeque},
+};
+
+use rustc_hash::FxHashSet;
+
+use super::Book;
+use crate::{
+    Hidden, JobId, JobRow, Step, Timestamp,
+    mutant::{Mutant, broken},
+    queue::{CapabilityIx, JobIx, LaneIx, Place, RequirementIx, SessionIx},
+};
+
+/// What a book knows of the jobs that it does not know. Made by a restart, gone when everything is loaded.
+#[derive(Debug)]
+pub(super) struct Loading {
+    /// Jobs that were there from the start. Their rows are among those that are loaded, and may be old by then: such
+    /// a job may be over and forgotten.
+    early: FxHashSet<JobId>,
+    /// For each lane the place of the first hidden job of each class. Stands still until the end.
+    first: BTreeMap<LaneIx, BTreeSet<(Place, RequirementIx)>>,
+    /// Nothing is known of the order: nobody is given anything.
+    blind: bool,
+    /// Lanes that may have hidden jobs: none is forgotten before the end, and its weight with it.
+    lanes: BTreeSet<LaneIx>,
+    /// Jobs that are not loaded yet.
+    left: usize,
+}
+
+impl Book {
+    /// Jobs that are not loaded yet; `None` once everything is.
+    pub fn loading(&self) -> Option<usize> {
+        self.loading.as_ref().map(|loading| loading.left)
+    }
+
+    /// From now on these jobs are hidden.
+    pub(super) fn hide(&mut self, hidden: Hidden) {
+        let early = self.jobs.iter().map(|(_, job)| job.id).collect();
+        let lanes: BTreeSet<_> = self.jobs.iter().map(|(_, job)| self.queue.line(job.line).1).collect();
+        lanes.iter().for_each(|lane| self.queue.hold_lane(*lane));
+        let (first, blind) = (BTreeMap::new(), hidden.lines.is_none());
+        let mut loading = Loading { early, first, blind, lanes, left: hidden.jobs };
+        for line in hidden.lines.into_iter().flatten() {
+            let row = line.first;
+            // As one more job, so that neither is forgotten before the end.
+            let class = self.queue.enter_requirements(&row.instance, &row.requirements, &row.label);
+            let (weight, age) =
+                if broken(Mutant::WeightOfHeads) { (row.weight, row.age) } else { (line.weight, line.newest) };
+            let lane = self.queue.enter_lane(&row.instance, &row.lane, weight, age);
+            loading.first.entry(lane).or_default().insert(((row.rank, row.age), class));
+        }
+        self.jobs.reserve(hidden.jobs);
+        self.by_action.reserve(hidden.jobs);
+        self.loading = Some(loading);
+    }
+
+    /// Takes hidden jobs in; they stay hidden until the last one is there.
+    pub(super) fn load(&mut self, now: Timestamp, rows: Vec<JobRow>, last: bool, step: &mut Step) {
+        let mut loading = self.loading.take().expect("jobs are loaded only after a restart that hid them");
+        for row in rows {
+            let known = if broken(Mutant::GoneJobLoaded) {
+                self.job_ix(row.job).is_some()
+            } else {
+                loading.early.contains(&row.job)
+            };
+            if !known {
+                loading.left = loading.left.saturating_sub(1);
+                self.restore_job(row, None);
+            }
+        }
+        if last {
+            self.unhide(now, loading, step);
+        } else {
+            self.loading = Some(loading);
+        }
+    }
+
+    /// The job that a bot of the class should take now, if it is certain.
+    pub(super) fn best(&mut self, class: CapabilityIx) -> Option<JobIx> {
+        let job = self.queue.best(class)?;
+        self.is_first(class, job).then_some(job)
+    }
+
+    /// Whether the best of the jobs that the book knows comes before every hidden one that the bots of the class may
+    /// take.
+    fn is_first(&self, class: CapabilityIx, index: JobIx) -> bool {
+        let Some(loading) = &self.loading else { return true };
+        let spot = self.spot(index);
+        let (_, own) = self.queue.line(spot.line);
+        let before = |(lane, line): (&LaneIx, &BTreeSet<(Place, RequirementIx)>)| {
+            let hidden = line.iter().find(|(_, need)| self.queue.serves(class, *need));
+            hidden
+                .is_none_or(|(place, _)| self.queue.share_cmp(own, *lane).then(spot.place.cmp(place)) == Ordering::Less)
+        };
+        (!loading.blind && loading.first.iter().all(before)) || broken(Mutant::HiddenPassed)
+    }
+
+    /// Everything is there: bots that ask may have waited for what was hidden.
+    fn unhide(&mut self, now: Timestamp, loading: Loading, step: &mut Step) {
+        for (lane, line) in loading.first {
+            for (_, class) in line {
+                self.queue.leave_requirements(class);
+                self.queue.leave_lane(lane);
+            }
+        }
+        loading.lanes.into_iter().for_each(|lane| self.queue.leave_lane(lane));
+        if broken(Mutant::WaitingNotServed) {
+            return;
+        }
+        let sessions = self.sessions.iter();
+        let asking = sessions.filter_map(|(index, session)| Some((session.ticket?, SessionIx(index as u32))));
+        let asking: BTreeMap<_, _> = asking.collect();
+        let mut asking: VecDeque<_> = asking.into_values().collect();
+        while let Some(index) = asking.pop_front() {
+            if let Some(job) = self.best(self.session(index).class) {
+                self.offer(now, job, index, step);
+                // Behind the others, as with any offer.
+                asking.extend(self.session(index).ticket.map(|_| index));
+            }
+        }
+    }
+}
