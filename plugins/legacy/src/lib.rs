@@ -45,9 +45,7 @@ impl Priority for Legacy {
         let own_lane = jobs.strings.len() as u32;
         let each = 0..jobs.priority.len();
         Places {
-            lane: Some(
-                each.clone().map(|job| if has(job, "own") { own_lane } else { jobs.invocation[job] }).collect(),
-            ),
+            lane: Some(each.clone().map(|job| if has(job, "own") { own_lane } else { jobs.invocation[job] }).collect()),
             weight: Some(each.map(|job| if has(job, "heavy") { 10 } else { 1 }).collect()),
             rank: Some(jobs.priority.iter().map(|priority| i64::from(*priority)).collect()),
             strings: vec!["legacy's own".to_owned()],
