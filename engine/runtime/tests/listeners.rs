@@ -16,6 +16,7 @@ use berth_runtime::{
     feed::{ListenOptions, ListenerState, Listeners, OnFault},
     memory::{Disk, MemoryStore},
     plugins::{Change, ConsumerError, Desk, EventsConsumer, FeedEvent, KvTransaction, KvView, Load},
+    recover::Limits,
     store::{PartitionId, Store},
 };
 use tokio::sync::watch;
@@ -28,8 +29,13 @@ struct House {
 fn house(disk: &Disk) -> House {
     let store: Arc<dyn Store> = Arc::new(MemoryStore::open(disk));
     let committer = Committer::start(store.clone(), Arc::new(|error| panic!("the store failed: {error}"))).unwrap();
-    let options =
-        Options { settings: Settings::default(), clock: Clock::system(), observer: Arc::new(()), reserve_bytes: 0 };
+    let options = Options {
+        settings: Settings::default(),
+        clock: Clock::system(),
+        observer: Arc::new(()),
+        reserve_bytes: 0,
+        heads: Limits::default(),
+    };
     let (engine, _) = Engine::start(store, committer, PartitionId(0), options).unwrap();
     House { listeners: Listeners::new(engine.clone(), Duration::ZERO), engine }
 }

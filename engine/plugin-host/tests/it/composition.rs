@@ -1,6 +1,5 @@
 //! Who is asked for which instance name, and how that changes while calls are running.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
 use berth_plugin_host::{
