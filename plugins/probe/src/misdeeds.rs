@@ -22,7 +22,7 @@ pub(crate) fn misbehave(wish: &str) {
         "long-message" => write(Level::Info, &"ü".repeat(100_000)),
         "clock" => _ = black_box(clock::now_ms()),
         "kv" => _ = black_box(kv::get("key")),
-        "kv-flood" => (0..).for_each(|n| _ = black_box(kv::set(&format!("key {n}"), &[0; 60_000]))),
+        "kv-flood" => (0..u64::MAX).for_each(|n| _ = black_box(kv::set(&format!("key {n}"), &[0; 60_000]))),
         "stats" => _ = black_box(stats::of_lane("main", "")),
         "metrics" => metrics::count("calls", 1),
         "not-a-number" => metrics::gauge("gauge", f64::NAN),
