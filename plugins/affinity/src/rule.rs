@@ -12,7 +12,9 @@ const KEY_BYTES_MAX: usize = 240;
 const WAIT_MS_MAX: u32 = 10_000;
 
 pub(crate) fn place(config: &Config, jobs: &Jobs) -> Places {
-    let kinds: [(&'static str, Kind, &[u32], fn(&str) -> &str); 4] = [
+    /// How a kind's key is made of the text of its column.
+    type KeyOf = fn(&str) -> &str;
+    let kinds: [(&'static str, Kind, &[u32], KeyOf); 4] = [
         ("hint", config.locality_hint, &jobs.locality_hint, |hint| hint),
         ("target", config.target, &jobs.target, |target| target),
         ("package", config.package, &jobs.target, package),

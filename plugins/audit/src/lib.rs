@@ -14,7 +14,7 @@ struct Audit;
 
 impl Events for Audit {
     fn on_events(events: Vec<Event>) -> Result<(), String> {
-        let changed = rule::count(config(), &events, |key| kv::get_json(key))?;
+        let changed = rule::count(config(), &events, kv::get_json)?;
         for (key, row) in &changed.rows {
             kv::set_json(key, row)?;
         }

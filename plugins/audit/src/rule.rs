@@ -52,11 +52,11 @@ pub(crate) fn count<Error>(
     Ok(changed)
 }
 
-fn row<'a, Error>(
-    rows: &'a mut BTreeMap<String, Usage>,
+fn row<Error>(
+    rows: &mut BTreeMap<String, Usage>,
     kept: impl Fn(&str) -> Result<Option<Usage>, Error>,
     key: String,
-) -> Result<&'a mut Usage, Error> {
+) -> Result<&mut Usage, Error> {
     use std::collections::btree_map::Entry;
     match rows.entry(key) {
         Entry::Occupied(row) => Ok(row.into_mut()),

@@ -73,7 +73,7 @@ fn draw(worker: &Worker, lanes: &Lanes) -> u32 {
     let counts = lanes.queued.iter().chain(&lanes.running).copied().map(u64::from);
     let times = lanes.head_waited_ms.iter().copied();
     let sum = names.chain([u64::from(worker.busy)]).chain(counts).chain(times).fold(0, mix);
-    ((sum >> 32) * 100 >> 32) as u32
+    (((sum >> 32) * 100) >> 32) as u32
 }
 
 /// A step of SplitMix64, in which each bit of what came before reaches all bits.

@@ -66,7 +66,7 @@ fn poison_stops_early_and_a_bad_bot_gets_little_work() {
             for attempt in 1.. {
                 let bots: Vec<usize> = (0..10)
                     .filter(|bot| {
-                        !(quarantined && *bot == bad_bot) && (!config.elsewhere || !failed_bots.contains(bot))
+                        !(quarantined && *bot == bad_bot || config.elsewhere && failed_bots.contains(bot))
                     })
                     .collect();
                 let bot = bots[dice.below(bots.len() as u64) as usize];
