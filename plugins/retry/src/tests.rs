@@ -65,9 +65,7 @@ fn poison_stops_early_and_a_bad_bot_gets_little_work() {
             let mut failed_bots = BTreeSet::new();
             for attempt in 1.. {
                 let bots: Vec<usize> = (0..10)
-                    .filter(|bot| {
-                        !(quarantined && *bot == bad_bot || config.elsewhere && failed_bots.contains(bot))
-                    })
+                    .filter(|bot| !(quarantined && *bot == bad_bot || config.elsewhere && failed_bots.contains(bot)))
                     .collect();
                 let bot = bots[dice.below(bots.len() as u64) as usize];
                 let fails = bot == bad_bot || job < poison;
