@@ -73,7 +73,14 @@ impl Book {
             };
             if !known {
                 loading.left = loading.left.saturating_sub(1);
+                let job = row.job;
                 self.restore_job(row, None);
+                // Its end may come before that of loading, and the weight that it brought must not go with it.
+                let index = self.job_ix(job).expect("it was just restored");
+                let (_, lane) = self.queue.line(self.job(index).line);
+                if loading.lanes.insert(lane) {
+                    self.queue.hold_lane(lane);
+                }
             }
         }
         if last {
