@@ -328,9 +328,11 @@ impl Engine {
         answer.await.map_err(|_| EngineError::Stopping)
     }
 
-    /// Commits rows that are not the book's, in their turn.
+    /// Commits rows that are not the book's, in their turn. On `Ok` they are durable.
     pub async fn write_rows(&self, add: RowsFn) -> Result<(), EngineError> {
-        self.send_patient(Command::Input(Input::Rows(add))).await
+        self.send_patient(Command::Input(Input::Rows(add))).await?;
+        // Answered when everything before it is durable.
+        self.read(|_| ()).await
     }
 
     /// Looks at the disk: below the reserve new work is refused, until there is room again.

@@ -164,7 +164,8 @@ fn broken(table: Table, error: &dyn std::fmt::Display) -> StoreError {
     StoreError::Failed(format!("a row of table `{}` cannot be read: {error}", table.name()))
 }
 
-fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+/// What is in these is whole after every statement, so that a panic elsewhere leaves it usable.
+pub(crate) fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
 }
 

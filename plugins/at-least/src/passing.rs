@@ -1,5 +1,6 @@
 //! What is required and offered: the properties as they came, if they can be meant.
 
+use berth_policy_names::{shown, unfit, word};
 use berth_policy_sdk::properties::{ExecutionAnswer, WorkerAnswer};
 use berth_policy_sdk::{Property, Refusal};
 
@@ -7,11 +8,7 @@ use crate::amount::{Amount, EXPECTED};
 use crate::config::Config;
 use crate::rule::{ANY, NOT};
 
-const NAME_BYTES_MAX: usize = 1024;
-const VALUE_BYTES_MAX: usize = 4096;
-const LABEL_BYTES_MAX: usize = 64;
 const LABELS_MAX: usize = 64;
-const SHOWN_CHARS: usize = 80;
 
 pub(crate) fn job(config: &Config, platform: Vec<Property>) -> Result<ExecutionAnswer, Refusal> {
     let requirements = compared(config, platform)?;
@@ -37,20 +34,11 @@ fn compared(config: &Config, mut properties: Vec<Property>) -> Result<Vec<Proper
 }
 
 fn check(property: &Property) -> Result<(), Refusal> {
-    let Property { name, value } = property;
-    if name.is_empty() || name.len() > NAME_BYTES_MAX {
-        Err(malformed(name, "a name of 1 to 1024 bytes"))
-    } else if value.len() > VALUE_BYTES_MAX {
-        Err(malformed(name, "a value of at most 4096 bytes"))
-    } else if name.contains(char::is_control) || value.contains(char::is_control) {
-        Err(malformed(name, "no control characters"))
-    } else {
-        Ok(())
-    }
+    unfit(&property.name, &property.value).map_or(Ok(()), |expected| Err(malformed(&property.name, expected)))
 }
 
 fn malformed(name: &str, expected: &str) -> Refusal {
-    Refusal::malformed_property(name.chars().take(SHOWN_CHARS).collect::<String>(), expected)
+    Refusal::malformed_property(shown(name), expected)
 }
 
 /// Words for metrics; one at least.
@@ -63,9 +51,4 @@ fn labels(config: &Config, properties: &[Property]) -> Vec<String> {
         labels.push("unknown".to_owned());
     }
     labels
-}
-
-fn word(text: &str) -> String {
-    let allowed = |letter: char| letter.is_ascii_alphanumeric() || matches!(letter, '_' | '.' | '-');
-    text.chars().map(|letter| if allowed(letter) { letter } else { '_' }).take(LABEL_BYTES_MAX).collect()
 }

@@ -6,7 +6,9 @@
 mod memo;
 mod pattern;
 mod short;
+mod word;
 
 pub use memo::PerText;
 pub use pattern::Pattern;
 pub use short::{escaped, shortened};
+pub use word::{shown, unfit, word};

@@ -5,7 +5,7 @@
 
 use std::{
     collections::HashMap,
-    sync::{Arc, Mutex, MutexGuard},
+    sync::{Arc, Mutex},
     time::Duration,
 };
 
@@ -23,6 +23,7 @@ use super::{
 };
 use crate::{
     Engine, EngineError,
+    history::lock,
     plugins::{
         Desk,
         events::EventsConsumer,
@@ -128,7 +129,6 @@ impl Listeners {
         self.silence(name).await;
         let owned = name.to_owned();
         self.engine.write_rows(Box::new(move |batch| rows::delete_all(&owned, batch))).await?;
-        self.engine.read(|_| ()).await?;
         lock(&self.tables).remove(name);
         Ok(())
     }
@@ -269,7 +269,7 @@ impl Loop {
             let goes_on = match turn {
                 Ok(Turn::Commit(pending)) => {
                     let rows = pending.clone();
-                    let durable = self.commit(Box::new(move |batch| rows.write(batch))).await;
+                    let durable = self.engine.write_rows(Box::new(move |batch| rows.write(batch))).await;
                     if durable.is_ok() {
                         self.follower.committed(&pending);
                         self.shown.show(&self.follower);
@@ -301,13 +301,4 @@ impl Loop {
         let turn = self.follower.turn(&*self.consumer);
         (self, turn)
     }
-
-    async fn commit(&self, rows: crate::partition::RowsFn) -> Result<(), EngineError> {
-        self.engine.write_rows(rows).await?;
-        self.engine.read(|_| ()).await
-    }
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
 }

@@ -2,17 +2,14 @@
 
 use std::collections::BTreeSet;
 
+use berth_policy_names::{shown, unfit, word};
 use berth_policy_sdk::properties::{ExecutionAnswer, WorkerAnswer};
 use berth_policy_sdk::{Property, Refusal};
 
 use super::dynamic::NO_LABEL;
 
-const NAME_BYTES_MAX: usize = 1024;
-const VALUE_BYTES_MAX: usize = 4096;
 const PROPERTIES_MAX: usize = 1024;
 const LABELS_MAX: usize = 64;
-const LABEL_BYTES_MAX: usize = 64;
-const SHOWN_CHARS: usize = 80;
 
 pub(super) fn job(mut answer: ExecutionAnswer) -> Result<ExecutionAnswer, Refusal> {
     answer.label = label(&answer.label);
@@ -34,22 +31,12 @@ pub(super) fn bot(mut answer: WorkerAnswer) -> Result<WorkerAnswer, Refusal> {
 }
 
 fn check(property: &Property) -> Result<(), Refusal> {
-    let Property { name, value } = property;
-    let expected = if name.is_empty() || name.len() > NAME_BYTES_MAX {
-        "a name of 1 to 1024 bytes"
-    } else if value.len() > VALUE_BYTES_MAX {
-        "a value of at most 4096 bytes"
-    } else if name.contains(char::is_control) || value.contains(char::is_control) {
-        "no control characters"
-    } else {
-        return Ok(());
-    };
-    Err(Refusal::malformed_property(name.chars().take(SHOWN_CHARS).collect::<String>(), expected))
+    let refused = |expected| Err(Refusal::malformed_property(shown(&property.name), expected));
+    unfit(&property.name, &property.value).map_or(Ok(()), refused)
 }
 
 /// A label as a word for metrics.
 fn label(text: &str) -> String {
-    let allowed = |letter: char| letter.is_ascii_alphanumeric() || matches!(letter, '_' | '.' | '-');
-    let word: String = text.chars().map(|one| if allowed(one) { one } else { '_' }).take(LABEL_BYTES_MAX).collect();
+    let word = word(text);
     if word.is_empty() { NO_LABEL.to_owned() } else { word }
 }

@@ -175,8 +175,7 @@ impl Server {
     fn is_prompt(&self, incoming: &Incoming) -> bool {
         let needs_every_job = match incoming {
             Incoming::Event { event, .. } => event.needs_every_job(),
-            Incoming::Look { .. } | Incoming::Watch { .. } | Incoming::Trim { .. } => true,
-            Incoming::Keep { .. } => false,
+            Incoming::Look { .. } | Incoming::Watch { .. } | Incoming::Trim { .. } | Incoming::Keep { .. } => true,
         };
         !(self.is_loading() && needs_every_job)
     }

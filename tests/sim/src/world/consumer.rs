@@ -110,15 +110,7 @@ impl World {
                 rule!(next == self.ledger.next_sequence(), "it is idle at {next}, and not at the end");
                 return Ok(());
             }
-            self.handle_some(usize::MAX)?;
-            self.begin_commit();
-            if self.server.as_ref().is_some_and(Server::is_committing) {
-                self.finish_commit()?;
-            }
-            if self.server.is_none() {
-                self.now = self.now.max(self.down_until);
-                self.start()?;
-            }
+            self.work_off()?;
         }
         Err(Violation("the consumer does not come to the end of the feed".into()))
     }

@@ -24,6 +24,21 @@ impl World {
         Ok(())
     }
 
+    /// The server, however it stands, loads, handles and commits what there is for it. Answers whether it had to be
+    /// started for that.
+    pub(super) fn work_off(&mut self) -> Checked<bool> {
+        self.load_all()?;
+        self.handle_some(usize::MAX)?;
+        self.begin_commit();
+        self.finish_commit()?;
+        if self.server.is_some() {
+            return Ok(false);
+        }
+        self.now = self.now.max(self.down_until);
+        self.start()?;
+        Ok(true)
+    }
+
     pub(super) fn begin_commit(&mut self) {
         if let Some(server) = &mut self.server
             && server.to_commit() > 0

@@ -32,15 +32,7 @@ impl World {
             for _ in 0..self.net.len() {
                 self.deliver_at(0, true)?;
             }
-            self.load_all()?;
-            self.handle_some(usize::MAX)?;
-            self.begin_commit();
-            if self.server.as_ref().is_some_and(Server::is_committing) {
-                self.finish_commit()?;
-            }
-            if self.server.is_none() {
-                self.now = self.now.max(self.down_until);
-                self.start()?;
+            if self.work_off()? {
                 self.end_drains();
             }
             self.now = self.now.after(Duration::from_millis(200));
@@ -53,7 +45,7 @@ impl World {
         Err(Violation(format!("work does not come to its end: {:?}", server.partition.book().jobs(3))))
     }
 
-    fn load_all(&mut self) -> Checked {
+    pub(super) fn load_all(&mut self) -> Checked {
         if self.server.as_ref().is_some_and(Server::is_loading) {
             self.read_ahead(|_| 1_000)?;
         }
