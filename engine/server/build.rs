@@ -6,10 +6,10 @@ use berth_guest::Toolchain;
 
 /// Each with the variable that names its component while `berth` is compiled.
 const BUNDLED: [(&str, &str); 2] =
-    [("containment", "BERTH_CONTAINMENT_WASM"), ("reapi-order", "BERTH_REAPI_ORDER_WASM")];
+    [("containment", "BERTH_CONTAINMENT_WASM"), ("reapi-priority", "BERTH_REAPI_PRIORITY_WASM")];
 
 /// What the components are made from.
-const SOURCES: [&str; 6] = ["Cargo.toml", "Cargo.lock", "sdk-0.1", "containment", "reapi-order", "../wit"];
+const SOURCES: [&str; 6] = ["Cargo.toml", "Cargo.lock", "sdk", "containment", "reapi-priority", "../wit"];
 
 fn main() {
     // Read while running: a script that two clones share through one target folder must not know where it was compiled.

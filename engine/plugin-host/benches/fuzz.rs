@@ -34,7 +34,7 @@ fn main() {
     let plugin = PluginLimits { call_deadline: Duration::from_millis(10), faults_max: 0, ..PluginLimits::default() };
     let host = Host::with(HostOptions { limits: Limits { plugin, ..Limits::default() }, ..HostOptions::default() })
         .expect("a host starts");
-    let guests = ["probe", "legacy", "reapi-priority", "reapi-order"].map(guests::component);
+    let guests = ["probe", "legacy", "reapi-priority", "faulty-raw"].map(guests::component);
     let mut numbers = Numbers(seed);
     let (mut tried, mut loaded, mut faults) = (0_u64, 0_u64, 0_u64);
     while Instant::now() < until {

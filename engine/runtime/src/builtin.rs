@@ -1,7 +1,7 @@
 //! The built-in rule: containment matching, REAPI's priority, then age. The safety net when a plugin fails, and the
 //! yardstick for what Wasm costs.
 //!
-//! The bundled plugins (`plugins/containment`, `plugins/reapi-order`) say the same; a test in `berth-plugin-host`
+//! The bundled plugins (`plugins/containment`, `plugins/reapi-priority`) say the same; a test in `berth-plugin-host`
 //! holds the two equal. Not a place for new rules: those are plugins.
 
 use std::sync::Arc;

@@ -12,7 +12,7 @@ use crate::config::{Config, PolicyKind};
 
 /// Components that `build.rs` made from `plugins/`.
 const CONTAINMENT: &[u8] = include_bytes!(env!("BERTH_CONTAINMENT_WASM"));
-const REAPI_ORDER: &[u8] = include_bytes!(env!("BERTH_REAPI_ORDER_WASM"));
+const REAPI_PRIORITY: &[u8] = include_bytes!(env!("BERTH_REAPI_PRIORITY_WASM"));
 
 /// The policy, and the same as plugins where it is made of them.
 pub(crate) struct Policies {
@@ -33,7 +33,7 @@ pub(crate) fn start(config: &Config) -> anyhow::Result<Policies> {
     };
     let host = Host::new(Limits { plugin, ..Limits::default() }).context("the host for plugins cannot start")?;
     let mut plugins = Plugins::new();
-    for (name, component) in [("containment", CONTAINMENT), ("reapi-order", REAPI_ORDER)] {
+    for (name, component) in [("containment", CONTAINMENT), ("reapi-priority", REAPI_PRIORITY)] {
         let plugin = host
             .load(name, component, LoadOptions::default())
             .with_context(|| format!("bundled plugin {name} cannot be loaded"))?;
@@ -42,7 +42,7 @@ pub(crate) fn start(config: &Config) -> anyhow::Result<Policies> {
     }
     let chain = ChainSpec {
         properties: Some("containment".to_owned()),
-        place: Some("reapi-order".to_owned()),
+        place: Some("reapi-priority".to_owned()),
         ..ChainSpec::default()
     };
     let first = Generation::build(&GenerationSpec::everywhere(chain), &plugins)?;

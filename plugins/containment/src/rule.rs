@@ -1,6 +1,6 @@
 //! What is refused, and how a label is made. Without the host, so that it is tested natively.
 
-use berth_policy_sdk::{MalformedProperty, Property, Refusal};
+use berth_policy_sdk::{Property, Refusal};
 
 const PROPERTIES_MAX: usize = 256;
 const NAME_BYTES_MAX: usize = 1024;
@@ -38,8 +38,8 @@ fn check_one(property: &Property) -> Result<(), Refusal> {
 }
 
 fn malformed(name: &str, expected: &str) -> Refusal {
-    let name = name.chars().take(SHOWN_CHARS).collect();
-    Refusal::MalformedProperty(MalformedProperty { name, expected: expected.to_owned() })
+    let name: String = name.chars().take(SHOWN_CHARS).collect();
+    Refusal::malformed_property(name, expected)
 }
 
 /// The families of operating systems among these properties, which are sorted; one label at least.
@@ -65,7 +65,7 @@ mod tests {
     use super::*;
 
     fn property(name: &str, value: &str) -> Property {
-        Property { name: name.to_owned(), value: value.to_owned() }
+        Property::new(name, value)
     }
 
     fn expected(properties: &[Property]) -> Option<String> {

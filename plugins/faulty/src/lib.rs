@@ -1,101 +1,100 @@
 //! A policy that misbehaves on request, for the tests of the host. Not for use.
 //!
-//! `properties` looks for a property `fault`, `priority` at the first job's mnemonic; without a fault that they know,
-//! both answer as a good policy would. This file is also a list of what can go wrong in a guest.
+//! A call finds its *wish* in its question: the value of a property `fault`, or the mnemonic (`place` and the hooks), or
+//! the name of an `other` event. A wish is `FAULT` or `FUNCTION:FAULT`; in the second form all other functions behave.
+//! Without a wish in the question, the configuration's `fault` counts, if `functions` is absent or names the function.
+//! A wish that is not known is none, and the answer is that of a good policy: so a test sees that faults end.
+//!
+//! Any function ([`misdeeds`]):
+//!
+//! | fault | what happens |
+//! | --- | --- |
+//! | `loop` | never returns |
+//! | `slow-N` | computes for N million rounds, about 2 ms each: choose N to stay just below a deadline |
+//! | `recursion` | calls itself until the stack is full |
+//! | `memory` | allocates until there is no more |
+//! | `leak` | keeps 1 MiB more with each call, as long as the instance lives |
+//! | `trap` | panics, with a message |
+//! | `abort` | runs into `unreachable`, without one |
+//! | `out-of-bounds` | reads beyond its memory |
+//! | `chatter` | writes 10 000 messages |
+//! | `loud` | writes a message of 1 MiB |
+//! | `not-a-text` | writes a message that is not UTF-8 |
+//! | `nan-metrics` | sets a gauge to NaN, observes infinity |
+//! | `metric-flood` | counts 10 000 different names |
+//! | `bad-metric-name` | counts names that break the rule |
+//! | `clock`, `kv-read`, `stats` | imports these, which `properties` and `matching` must not |
+//! | `kv-flood` | writes values of 64 KiB until it is refused; so many that its table is full |
+//! | `kv-too-large` | writes an empty key, a long key and a long value, and traps unless each is refused |
+//! | `kv-then-trap` | writes `kept` and panics |
+//! | `kv-scan` | asks for all rows there are, in one go |
+//!
+//! One function's answer ([`answers`], [`hooks`]): wrong lengths, indexes beyond their tables, weight 0, counters that do
+//! not exist, bad labels, too much of everything, text that is not UTF-8. Each is listed where it is made.
+//!
+//! Beside this crate are guests that are bad in themselves: `about` (its examples fail), `start` (traps when it is
+//! instantiated), `raw` (breaks the canonical ABI), `foreign` (imports what nobody offers). Not here: re-entrancy. No
+//! import of the contract calls back, so it can only be tried from `cabi_realloc` and after the return, as `raw` does.
 
-use std::hint::black_box;
+mod answers;
+mod hooks;
+mod misdeeds;
 
-use berth_policy_sdk::log::{Level, write};
-use berth_policy_sdk::{
-    ExecutionAnswer, ExecutionQuestion, Jobs, Places, PriorityPolicy, PropertiesPolicy, Property, Refusal,
-    WorkerAnswer, WorkerQuestion, export_priority, export_properties,
-};
+use berth_policy_sdk::{config, export_policy};
+use serde::Deserialize;
 
 struct Faulty;
 
-impl PropertiesPolicy for Faulty {
-    fn execution_properties(question: ExecutionQuestion) -> Result<ExecutionAnswer, Refusal> {
-        let fault = wished_fault(&question.platform);
-        misbehave(&fault);
-        let mut answer = ExecutionAnswer { label: "faulty".to_owned(), requirements: question.platform };
-        let property = |name: &str, value: &str| Property { name: name.to_owned(), value: value.to_owned() };
-        match fault.as_str() {
-            "huge" => answer.requirements.push(property("huge", &"x".repeat(4 << 20))),
-            "many" => answer.requirements = vec![property("a", "b"); 1025],
-            "bad-label" => answer.label = "two words".to_owned(),
-            "bad-requirement" => answer.requirements.push(property("", "no name")),
-            "bad-refusal" => return Err(Refusal::Denied("x".repeat(5000))),
-            "refuse" => return Err(Refusal::Denied("as you wish".to_owned())),
-            _ => (),
-        }
-        Ok(answer)
-    }
+export_policy!(
+    Faulty: Properties, Matching, Unmatched, Priority, Choosing, CreateJob, QueueJob, AfterAttempt, BeforePrune, Events,
+);
 
-    fn worker_properties(question: WorkerQuestion) -> Result<WorkerAnswer, Refusal> {
-        let fault = wished_fault(&question.properties);
-        misbehave(&fault);
-        let capabilities = if fault == "no-capabilities" { vec![] } else { vec![question.properties] };
-        Ok(WorkerAnswer { labels: vec!["faulty".to_owned()], capabilities })
-    }
+/// The configuration.
+#[derive(Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+struct Config {
+    /// The fault for all questions that have no wish of their own.
+    fault: String,
+    /// The functions that have it; empty: all.
+    functions: Vec<String>,
 }
 
-impl PriorityPolicy for Faulty {
-    fn place(jobs: Jobs) -> Places {
-        let fault = jobs.text(jobs.mnemonic[0]).to_owned();
-        misbehave(&fault);
-        let count = jobs.len();
-        let good = Places { rank: Some(vec![7; count]), ..Places::default() };
-        match fault.as_str() {
-            "huge" => Places { rank: Some(vec![0; 1 << 18]), ..good },
-            "short" => Places { rank: Some(vec![0; count - 1]), ..good },
-            "long" => Places { lane: Some(vec![0; count + 1]), ..good },
-            "weightless" => Places { weight: Some(vec![0; count]), ..good },
-            "beyond-the-table" => Places { lane: Some(vec![jobs.strings.len() as u32; count]), ..good },
-            "long-lane" => {
-                Places { lane: Some(vec![jobs.strings.len() as u32; count]), strings: vec!["x".repeat(257)], ..good }
-            }
-            // No fault: lanes from both tables.
-            "lanes" => Places {
-                lane: Some(
-                    (0..count).map(|n| if n % 2 == 0 { jobs.target[n] } else { jobs.strings.len() as u32 }).collect(),
-                ),
-                strings: vec!["mine".to_owned()],
-                weight: Some((0..count).map(|n| n as u32 + 1).collect()),
-                rank: None,
-            },
-            _ => good,
-        }
-    }
+/// The fault that this call is to have, after the misdeeds that any function knows were done.
+fn misbehave(function: &str, spoken: &str) -> String {
+    let fault = wish(function, spoken);
+    misdeeds::commit(&fault);
+    fault
 }
 
-fn wished_fault(properties: &[Property]) -> String {
-    properties.iter().find(|property| property.name == "fault").map(|found| found.value.clone()).unwrap_or_default()
-}
-
-/// The faults that both interfaces know.
-fn misbehave(fault: &str) {
-    match fault {
-        "loop" => loop {
-            black_box(());
-        },
-        "trap" => panic!("trapped as you wish"),
-        "memory" => loop {
-            black_box(Vec::<u8>::with_capacity(1 << 20)).leak();
-        },
-        "recursion" => {
-            black_box(endless(black_box(1)));
-        }
-        "chatter" => (0..10_000).for_each(|n| write(Level::Info, &format!("message {n}"))),
+fn wish(function: &str, spoken: &str) -> String {
+    match spoken.split_once(':') {
+        Some((of, fault)) if of == function => return fault.to_owned(),
+        None if !spoken.is_empty() => return spoken.to_owned(),
         _ => (),
     }
+    let set: &Config = config();
+    let meant = set.functions.is_empty() || set.functions.iter().any(|named| named == function);
+    if meant { set.fault.clone() } else { String::new() }
 }
 
-/// Uses what the inner call returns, so that no compiler makes a loop of it.
-#[allow(unconditional_recursion)]
-fn endless(depth: u64) -> u64 {
-    let frame = black_box([depth; 32]);
-    endless(depth + 1) + frame[31]
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
 
-export_properties!(Faulty);
-export_priority!(Faulty);
+    #[test]
+    fn a_wish_is_for_any_function_or_for_one_and_the_configuration_fills_in() {
+        assert_eq!(wish("place", ""), "");
+        assert_eq!(wish("place", "loop"), "loop");
+        assert_eq!(wish("place", "place:loop"), "loop");
+        assert_eq!(wish("place", "choose:loop"), "");
+        berth_policy_sdk::testing::set_config(r#"{ "fault": "trap", "functions": ["choose"] }"#);
+        assert_eq!(wish("place", ""), "");
+        assert_eq!(wish("choose", ""), "trap");
+        assert_eq!(wish("choose", "loop"), "loop");
+    }
+
+    #[test]
+    fn without_a_wish_it_is_a_good_policy() {
+        berth_policy_sdk::run_cases!(Faulty, include_str!("../cases.toml"));
+    }
+}

@@ -48,7 +48,7 @@ fn containment_answers_like_the_built_in_rule() {
 }
 
 #[test]
-fn reapi_order_places_like_the_built_in_rule_and_is_really_asked_for_every_job() {
+fn reapi_priority_places_like_the_built_in_rule_and_is_really_asked_for_every_job() {
     let policy = bundled();
     let mut numbers = Numbers(0x01de);
     let texts: Vec<String> = (0..200).map(|n| format!("text {n} {}", "ü".repeat(n % 9))).collect();
@@ -72,7 +72,7 @@ fn reapi_order_places_like_the_built_in_rule_and_is_really_asked_for_every_job()
         asked += jobs as u64;
     }
     let stats = policy.stats();
-    let placed = stats.iter().find(|plugin| plugin.name == "reapi-order").unwrap().function(Function::Place);
+    let placed = stats.iter().find(|plugin| plugin.name == "reapi-priority").unwrap().function(Function::Place);
     assert_eq!(placed.questions, asked);
     assert!(placed.guest_calls >= 290 && placed.faults_all() == 0, "{placed:?}");
 }

@@ -24,10 +24,10 @@ fn kept(folder: &Path) -> Vec<PathBuf> {
 #[test]
 fn the_second_time_nothing_is_compiled() {
     let folder = folder("twice");
-    let first = host(&folder).load("order", &component("reapi-order"), granted()).unwrap();
+    let first = host(&folder).load("order", &component("reapi-priority"), granted()).unwrap();
     assert!(!first.load_cost().cached);
-    assert_eq!(first.load_cost().bytes, component("reapi-order").len());
-    let second = host(&folder).load("order", &component("reapi-order"), granted()).unwrap();
+    assert_eq!(first.load_cost().bytes, component("reapi-priority").len());
+    let second = host(&folder).load("order", &component("reapi-priority"), granted()).unwrap();
     assert!(second.load_cost().cached);
     let [file] = &kept(&folder)[..] else { panic!("one file a component") };
     assert_eq!(std::fs::metadata(file).unwrap().permissions().mode() & 0o777, 0o600);
@@ -40,7 +40,7 @@ fn the_second_time_nothing_is_compiled() {
 #[test]
 fn damaged_code_is_compiled_again_and_foreign_code_removed() {
     let folder = folder("damaged");
-    host(&folder).load("order", &component("reapi-order"), granted()).unwrap();
+    host(&folder).load("order", &component("reapi-priority"), granted()).unwrap();
     let file = kept(&folder).remove(0);
     let whole = std::fs::read(&file).unwrap();
     let mut changed = whole.clone();
@@ -48,7 +48,7 @@ fn damaged_code_is_compiled_again_and_foreign_code_removed() {
     changed[middle] ^= 1;
     for damaged in [&changed[..], &whole[..middle], &[], &whole[..31]] {
         std::fs::write(&file, damaged).unwrap();
-        let plugin = host(&folder).load("order", &component("reapi-order"), granted()).unwrap();
+        let plugin = host(&folder).load("order", &component("reapi-priority"), granted()).unwrap();
         assert!(!plugin.load_cost().cached);
         assert_eq!(std::fs::read(&file).unwrap(), whole);
     }

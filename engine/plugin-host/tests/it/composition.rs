@@ -27,7 +27,7 @@ fn named(name: &str) -> Option<String> {
 
 #[test]
 fn a_description_that_does_not_fit_says_where_and_why() {
-    let plugin = load("reapi-order", Limits::default());
+    let plugin = load("reapi-priority", Limits::default());
     let plugins = Plugins::from([("order".to_owned(), plugin)]);
     let refused = |pattern: &str, chain: ChainSpec| {
         let mut spec = GenerationSpec::default();
@@ -72,8 +72,8 @@ fn each_instance_name_has_its_own_chain_and_answers_stay_in_order() {
 #[test]
 fn columns_of_several_plugins_make_one_place_and_who_owns_none_is_not_asked() {
     let host = Host::new(Limits::default()).unwrap();
-    let (faulty, order) = (load_into(&host, "faulty"), load_into(&host, "reapi-order"));
-    let chain = ChainSpec { lane: named("faulty"), rank: named("reapi-order"), ..ChainSpec::default() };
+    let (faulty, order) = (load_into(&host, "faulty"), load_into(&host, "reapi-priority"));
+    let chain = ChainSpec { lane: named("faulty"), rank: named("reapi-priority"), ..ChainSpec::default() };
     let policy = PluginPolicy::new(generation(&GenerationSpec::everywhere(chain), &[&faulty, &order]));
     let question = PlaceQuestion { priority: 3, ..job("lanes") };
     let placed = policy.place(&[question, question]);
@@ -86,7 +86,7 @@ fn columns_of_several_plugins_make_one_place_and_who_owns_none_is_not_asked() {
     assert_eq!(policy.place_again(&[question]), [None]);
     assert!(policy.place_again(&[job("")])[0].is_some());
 
-    let chain = ChainSpec { place: named("faulty"), rank: named("reapi-order"), ..ChainSpec::default() };
+    let chain = ChainSpec { place: named("faulty"), rank: named("reapi-priority"), ..ChainSpec::default() };
     let before = faulty.stats().function(Function::Place).guest_calls;
     let placed = generation(&GenerationSpec::everywhere(chain), &[&faulty, &order]).place(&[job("")]);
     assert_eq!(placed[0].rank, 0, "the rank is the other's");
@@ -96,7 +96,7 @@ fn columns_of_several_plugins_make_one_place_and_who_owns_none_is_not_asked() {
 #[test]
 fn a_swap_takes_effect_at_once_and_no_call_gets_lost() {
     let host = Host::new(Limits::default()).unwrap();
-    let plugins = ["faulty", "reapi-order"].map(|name| load_into(&host, name));
+    let plugins = ["faulty", "reapi-priority"].map(|name| load_into(&host, name));
     let make = |index: usize| {
         let chain = ChainSpec { place: named(plugins[index].name()), ..ChainSpec::default() };
         generation(&GenerationSpec::everywhere(chain), &[&plugins[index]])
@@ -129,7 +129,7 @@ fn a_plugin_that_made_too_many_faults_gives_way_to_the_version_before_it() {
     let host = Host::new(Limits::default()).unwrap();
     let faulty = load_into(&host, "faulty");
     // Two versions of one name: another component, and one that fails on request.
-    let good = host.load("faulty", &crate::guests::component("reapi-order"), crate::guests::granted()).unwrap();
+    let good = host.load("faulty", &crate::guests::component("reapi-priority"), crate::guests::granted()).unwrap();
     let chain = ChainSpec { place: named("faulty"), ..ChainSpec::default() };
     let spec = GenerationSpec::everywhere(chain);
     let policy = PluginPolicy::new(generation(&spec, &[&good]));

@@ -73,10 +73,10 @@ pub(crate) fn policy(plugin: &Arc<Plugin>) -> Arc<PluginPolicy> {
 /// The bundled plugins, as the server uses them.
 pub(crate) fn bundled() -> PluginPolicy {
     let host = Host::new(Limits::default()).expect("a host starts");
-    let (properties, place) = (load_into(&host, "containment"), load_into(&host, "reapi-order"));
+    let (properties, place) = (load_into(&host, "containment"), load_into(&host, "reapi-priority"));
     let chain = ChainSpec {
         properties: Some("containment".to_owned()),
-        place: Some("reapi-order".to_owned()),
+        place: Some("reapi-priority".to_owned()),
         ..ChainSpec::default()
     };
     PluginPolicy::new(generation(&GenerationSpec::everywhere(chain), &[&properties, &place]))

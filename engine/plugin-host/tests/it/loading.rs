@@ -27,13 +27,16 @@ fn host() -> Host {
 #[test]
 fn a_component_is_loaded_with_its_exports_and_its_digest() {
     let host = host();
-    for (name, properties, priority) in
-        [("containment", true, false), ("reapi-order", false, true), ("legacy", true, true)]
-    {
+    for (name, contract, properties, priority) in [
+        ("containment", Contract::V1, true, false),
+        ("reapi-priority", Contract::V1, false, true),
+        ("faulty", Contract::V1, true, true),
+        ("legacy", Contract::V0_1, true, true),
+    ] {
         let plugin = host.load(name, &component(name), granted()).unwrap();
         let has = |interface| plugin.has(interface);
         assert_eq!((has(Interface::Properties), has(Interface::Priority)), (properties, priority), "{name}");
-        assert_eq!(plugin.exports().contract, Contract::V0_1, "{name}");
+        assert_eq!(plugin.exports().contract, contract, "{name}");
         assert_eq!(plugin.digest().len(), 64);
         assert_eq!(plugin.stats().instances, 1, "the first instance is made at once");
     }
@@ -82,7 +85,7 @@ fn a_component_that_exports_nothing_of_ours_is_refused() {
 
 #[test]
 fn garbage_and_truncated_components_are_refused() {
-    let (host, whole) = (host(), component("reapi-order"));
+    let (host, whole) = (host(), component("reapi-priority"));
     let core_module = *b"\0asm\x01\0\0\0";
     for bytes in [&b""[..], b"garbage", b"(component)", &core_module, &HEADER[..7]] {
         let refused = host.load("bad", bytes, granted()).unwrap_err();
@@ -103,7 +106,7 @@ fn garbage_and_truncated_components_are_refused() {
 
 #[test]
 fn a_component_beyond_the_limits_of_the_host_is_refused() {
-    let whole = component("reapi-order");
+    let whole = component("reapi-priority");
     let host = Host::new(Limits { component_bytes_max: 1000, ..Limits::default() }).unwrap();
     assert!(matches!(host.load("large", &whole, granted()).unwrap_err(), LoadError::TooLarge { .. }));
 
@@ -122,5 +125,5 @@ fn a_guest_that_needs_more_memory_than_it_may_have_cannot_start() {
         ..Limits::default()
     })
     .unwrap();
-    assert!(host.load("hungry", &component("reapi-order"), granted()).is_err());
+    assert!(host.load("hungry", &component("reapi-priority"), granted()).is_err());
 }

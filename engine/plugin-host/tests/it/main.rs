@@ -8,6 +8,7 @@ mod composition;
 mod events;
 mod faults;
 mod guests;
+mod hostile;
 mod imports;
 mod loading;
 mod memo;

@@ -9,8 +9,8 @@ use crate::questions::{attempt, create, execution, job, pairs, prune, queue, unm
 #[test]
 fn differences_are_recorded_and_summarised_and_change_nothing() {
     let host = Host::new(Limits::default()).unwrap();
-    let (active, candidate) = (load_into(&host, "reapi-order"), load_into(&host, "probe"));
-    let chain = ChainSpec { place: Some("reapi-order".to_owned()), ..ChainSpec::default() };
+    let (active, candidate) = (load_into(&host, "reapi-priority"), load_into(&host, "probe"));
+    let chain = ChainSpec { place: Some("reapi-priority".to_owned()), ..ChainSpec::default() };
     let policy = PluginPolicy::new(generation(&GenerationSpec::everywhere(chain), &[&active]));
     assert_eq!(policy.place(&[job("")])[0].rank, 0);
     let observation = policy.observe(generation(&everything(&candidate), &[&candidate])).unwrap();
@@ -63,8 +63,8 @@ fn what_does_not_fit_into_the_queue_is_dropped_and_counted() {
     // Each keeps the candidate busy for its whole deadline, however often.
     let limits = Some(PluginLimits { faults_max: 0, ..PluginLimits::default() });
     let candidate = host.load("probe", &component("probe"), LoadOptions { limits, ..granted() }).unwrap();
-    let active = load_into(&host, "reapi-order");
-    let chain = ChainSpec { place: Some("reapi-order".to_owned()), ..ChainSpec::default() };
+    let active = load_into(&host, "reapi-priority");
+    let chain = ChainSpec { place: Some("reapi-priority".to_owned()), ..ChainSpec::default() };
     let policy = PluginPolicy::new(generation(&GenerationSpec::everywhere(chain), &[&active]));
     let observation = policy.observe(generation(&everything(&candidate), &[&candidate])).unwrap();
     while observation.summary().dropped == 0 {
