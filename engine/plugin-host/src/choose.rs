@@ -101,6 +101,7 @@ impl PluginChooser {
                 continue;
             }
             let kept = before.iter().position(|seat| Arc::ptr_eq(&seat.plugin, plugin));
+            plugin.host.shared.ticker.look_closely();
             let fresh = || Seat { plugin: Arc::clone(plugin), live: None, slow: false };
             self.seats.push(kept.map_or_else(fresh, |kept| before.swap_remove(kept)));
         }

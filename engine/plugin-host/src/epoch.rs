@@ -21,6 +21,9 @@ pub(crate) const TICK: Duration = Duration::from_millis(1);
 /// How often the thread looks whether a call is running.
 const LOOK: Duration = Duration::from_millis(20);
 
+/// The same where the thread that runs the steps makes calls: it must not stand still for longer than a batch may take.
+const CLOSE_LOOK: Duration = Duration::from_millis(2);
+
 /// Looks without a call in between after which the thread goes to sleep. Waking it costs a caller a system call.
 const IDLE_LOOKS: u32 = 10;
 
@@ -35,6 +38,8 @@ struct Shared {
     calls: AtomicUsize,
     /// Begun since the start; may wrap.
     begun: AtomicUsize,
+    /// Some calls must be looked after more closely, from now on.
+    closely: AtomicBool,
     asleep: AtomicBool,
     stop: AtomicBool,
 }
@@ -47,12 +52,18 @@ impl Ticker {
         let shared = Arc::new(Shared {
             calls: AtomicUsize::new(0),
             begun: AtomicUsize::new(0),
+            closely: AtomicBool::new(false),
             asleep: AtomicBool::new(false),
             stop: AtomicBool::new(false),
         });
         let of_thread = Arc::clone(&shared);
         let thread = thread::Builder::new().name("plugin-epoch".to_owned()).spawn(move || tick(&engine, &of_thread))?;
         Ok(Self { shared, thread })
+    }
+
+    /// There will be calls that must not take longer than a few milliseconds whatever they do.
+    pub(crate) fn look_closely(&self) {
+        self.shared.closely.store(true, Relaxed);
     }
 
     /// To be held during a call.
@@ -100,7 +111,7 @@ fn tick(engine: &Engine, shared: &Shared) {
             shared.asleep.store(false, SeqCst);
             idle_looks = 0;
         } else {
-            thread::sleep(LOOK);
+            thread::sleep(if shared.closely.load(Relaxed) { CLOSE_LOOK } else { LOOK });
         }
     }
 }
