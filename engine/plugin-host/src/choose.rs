@@ -16,12 +16,15 @@ use crate::plugin::{EXPORTED, Plugin};
 use crate::policy::PluginPolicy;
 use crate::stats::Function;
 
+/// Calls that are watched after a slow one: who is slow now and then is found at fault too.
+const WATCHED: u32 = 64;
+
 /// The chooser of one thread. Between two batches it follows the policy to the generation that is in force.
 pub struct PluginChooser {
     policy: Arc<PluginPolicy>,
     generation: Arc<Generation>,
     seats: Vec<Seat>,
-    /// What the calls of this batch took.
+    /// What the calls of this batch used.
     spent: Duration,
     /// The limit of the batch was told of already.
     told: bool,
@@ -31,9 +34,9 @@ pub struct PluginChooser {
 struct Seat {
     plugin: Arc<Plugin>,
     live: Option<Live>,
-    /// The last call took longer than it may, by the clock on the wall. Whether the guest used that time or waited for
-    /// a processor is asked of the system from now on, which costs as much as a small call.
-    slow: bool,
+    /// For how many calls more the system is asked what the guest used, which costs as much as a small call. Begun by
+    /// a call that took longer than it may by the clock on the wall: it may only have waited for a processor.
+    watched: u32,
 }
 
 impl PluginPolicy {
@@ -77,14 +80,14 @@ impl Chooser for PluginChooser {
         if self.spent >= allowed {
             if !std::mem::replace(&mut self.told, true) {
                 let details =
-                    format!("decisions that are made together took {:?}; {allowed:?} are allowed", self.spent);
+                    format!("decisions that are made together used {:?}; {allowed:?} are allowed", self.spent);
                 plugin.report(Function::Choose, &Fault { kind: FaultKind::Budget, details });
             }
             return None;
         }
         let shown = &lanes[..lanes.len().min(LANE_VIEWS_MAX)];
-        let (answer, took) = seat.ask(worker, shown, truncated || shown.len() < lanes.len());
-        self.spent += took;
+        let (answer, used) = seat.ask(worker, shown, truncated || shown.len() < lanes.len());
+        self.spent += used;
         if plugin.is_quarantined() {
             self.policy.ask(|_| ());
         }
@@ -102,19 +105,19 @@ impl PluginChooser {
             }
             let kept = before.iter().position(|seat| Arc::ptr_eq(&seat.plugin, plugin));
             plugin.host.shared.ticker.look_closely();
-            let fresh = || Seat { plugin: Arc::clone(plugin), live: None, slow: false };
+            let fresh = || Seat { plugin: Arc::clone(plugin), live: None, watched: 0 };
             self.seats.push(kept.map_or_else(fresh, |kept| before.swap_remove(kept)));
         }
     }
 }
 
 impl Seat {
-    /// The answer, and what it took. `None` too where there is no instance yet.
+    /// The answer, and what it used. `None` too where there is no instance yet.
     fn ask(&mut self, worker: &WorkerView<'_>, lanes: &[LaneView<'_>], truncated: bool) -> (Option<usize>, Duration) {
         self.refresh();
         let Some(live) = &mut self.live else { return (None, Duration::ZERO) };
         let plugin = &self.plugin;
-        let (started, used_before) = (Instant::now(), self.slow.then(thread_time));
+        let (started, used_before) = (Instant::now(), (self.watched > 0).then(thread_time));
         let result = {
             let _clock = plugin.host.shared.ticker.run();
             live.begin(Function::Choose, worker.instance);
@@ -123,7 +126,7 @@ impl Seat {
         let took = started.elapsed();
         plugin.counters(Function::Choose).count_call(took);
         let allowed = plugin.limits().choose_deadline;
-        self.slow = took > allowed;
+        self.watched = if took > allowed { WATCHED } else { self.watched.saturating_sub(1) };
         let used = used_before.map(|before| thread_time().saturating_sub(before));
         let result = match (result, used) {
             (Ok(_), Some(used)) if used > allowed => {
@@ -136,7 +139,8 @@ impl Seat {
             self.live = None;
             None
         });
-        (answer, took)
+        // Nobody knows what a slow call used that was not watched: no more than it may, until the next one says otherwise.
+        (answer, used.unwrap_or(took.min(allowed)))
     }
 
     /// An instance that has served its time is replaced when another is ready.
