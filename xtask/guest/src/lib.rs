@@ -6,9 +6,11 @@
 //! A guest needs two things that a stock Rust installation may lack: a standard library for wasm32, which
 //! [`Toolchain::prepare`] gets, and a linker that writes components, which every recent rustup toolchain ships.
 
+mod bundled;
 mod component;
 mod debian;
 mod environment;
 mod toolchain;
 
+pub use bundled::BUNDLED;
 pub use toolchain::{GUEST_TARGET, Toolchain};
