@@ -16,7 +16,7 @@ use crate::plugin::{EXPORTED, Plugin};
 use crate::policy::PluginPolicy;
 use crate::stats::Function;
 
-/// Calls that are watched after a slow one: who is slow now and then is found at fault too.
+/// Calls that are watched after a slow one, so that what they use counts against the batch.
 const WATCHED: u32 = 64;
 
 /// The chooser of one thread. Between two batches it follows the policy to the generation that is in force.
@@ -37,6 +37,9 @@ struct Seat {
     /// For how many calls more the system is asked what the guest used, which costs as much as a small call. Begun by
     /// a call that took longer than it may by the clock on the wall: it may only have waited for a processor.
     watched: u32,
+    /// The last call was watched, and used more than it may. One such call is no fault yet: a processor that is shared
+    /// with others can make any call slow once in a hundred thousand.
+    over: bool,
 }
 
 impl PluginPolicy {
@@ -105,7 +108,7 @@ impl PluginChooser {
             }
             let kept = before.iter().position(|seat| Arc::ptr_eq(&seat.plugin, plugin));
             plugin.host.shared.ticker.look_closely();
-            let fresh = || Seat { plugin: Arc::clone(plugin), live: None, watched: 0 };
+            let fresh = || Seat { plugin: Arc::clone(plugin), live: None, watched: 0, over: false };
             self.seats.push(kept.map_or_else(fresh, |kept| before.swap_remove(kept)));
         }
     }
@@ -128,8 +131,10 @@ impl Seat {
         let allowed = plugin.limits().choose_deadline;
         self.watched = if took > allowed { WATCHED } else { self.watched.saturating_sub(1) };
         let used = used_before.map(|before| thread_time().saturating_sub(before));
-        let result = match (result, used) {
-            (Ok(_), Some(used)) if used > allowed => {
+        let over = used.filter(|used| *used > allowed);
+        let again = std::mem::replace(&mut self.over, over.is_some());
+        let result = match (result, over) {
+            (Ok(_), Some(used)) if again => {
                 Err(Fault { kind: FaultKind::Deadline, details: format!("took {used:?}; {allowed:?} are allowed") })
             }
             (result, _) => result,
