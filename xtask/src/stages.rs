@@ -43,6 +43,14 @@ pub(crate) const STAGES: &[Stage] = &[
         commands: || vec![plugins(&["test", "--workspace", "--no-fail-fast"])],
     },
     Stage {
+        name: "fuzz",
+        about: "a minute of changed components into the plugin host, and of arbitrary answers through it",
+        commands: || {
+            let bench = ["bench", "--package", "berth-plugin-host", "--bench", "fuzz", "--", "--seconds", "60"];
+            vec![cargo_of(&bench)]
+        },
+    },
+    Stage {
         name: "sim",
         about: "simulation: seeds of past bugs, mutants that must be caught, a minute of fresh seeds",
         commands: || {

@@ -2,16 +2,18 @@
 //!
 //!     cargo bench -p berth-plugin-host --bench fuzz -- --seconds 60 [--seed N]
 //!
-//! Not a bench, but of all targets those are what may use the guests that the tests build and has a `main` of its own.
+//! Half of the time goes to each. Not a bench, but of all targets those are what may use the guests that the tests build and has a `main` of its own.
 //!
-//! Whatever a component says, the process lives, and what is loaded answers or is at fault. A finding is a panic or an
-//! abort; the seed, which is printed first, finds it again.
+//! Whatever a component says, the process lives, what is loaded answers or is at fault, and what the engine is told keeps
+//! to the contract. A finding is a panic or an abort; the seed, which is printed first, finds it again.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use berth_core::{Chooser, LaneView, Property, PropertySet, WorkerView};
 use berth_plugin_host::{Host, HostOptions, Limits, Plugin, PluginLimits};
-use berth_runtime::policy::Policy;
+use berth_runtime::policy::hooks::MatchQuestion;
+use berth_runtime::policy::{Placement, Policy};
 
 #[path = "../tests/it/guests.rs"]
 #[allow(dead_code, reason = "the tests need more of it")]
@@ -30,12 +32,18 @@ fn main() {
     let seconds = argument("--seconds").unwrap_or(5);
     let seed = argument("--seed").unwrap_or_else(|| u64::from(std::process::id()));
     println!("seed {seed}, {seconds} s");
-    let until = Instant::now() + Duration::from_secs(seconds);
+    let half = Duration::from_millis(seconds * 500);
     let plugin = PluginLimits { call_deadline: Duration::from_millis(10), faults_max: 0, ..PluginLimits::default() };
     let host = Host::with(HostOptions { limits: Limits { plugin, ..Limits::default() }, ..HostOptions::default() })
         .expect("a host starts");
+    components(&host, Numbers(seed), half);
+    answers(&host, Numbers(seed), half);
+}
+
+/// Components that were changed after they were built.
+fn components(host: &Host, mut numbers: Numbers, time: Duration) {
     let guests = ["probe", "legacy", "reapi-priority", "faulty-raw"].map(guests::component);
-    let mut numbers = Numbers(seed);
+    let until = Instant::now() + time;
     let (mut tried, mut loaded, mut faults) = (0_u64, 0_u64, 0_u64);
     while Instant::now() < until {
         let whole = &guests[numbers.below(guests.len())];
@@ -47,12 +55,18 @@ fn main() {
             faults += plugin.stats().faults_all();
         }
     }
-    println!("{tried} components, {loaded} of them loaded; {faults} faults of those that did; nothing found");
+    println!("{tried} changed components, {loaded} of them loaded; {faults} faults of those that did; nothing found");
 }
 
-/// A few bytes changed, cut out, doubled, or taken from elsewhere in the file.
+/// A few bytes changed, cut out, doubled, or taken from elsewhere in the file. Half of the time one byte alone: that
+/// often leaves a component that loads.
 fn mutated(whole: &[u8], numbers: &mut Numbers) -> Vec<u8> {
     let mut bytes = whole.to_vec();
+    if numbers.below(2) == 0 {
+        let at = numbers.below(bytes.len());
+        bytes[at] = numbers.next() as u8;
+        return bytes;
+    }
     for _ in 0..1 + numbers.below(4) {
         let (at, length) = (numbers.below(bytes.len()), 1 + numbers.below(16));
         let end = (at + length).min(bytes.len());
@@ -92,4 +106,92 @@ fn ask(plugin: &Arc<Plugin>, numbers: &mut Numbers) {
         let _ = policy.unmatched(&questions::unmatched(text, &set));
         assert_eq!(policy.before_prune(&[questions::prune(text, Duration::ZERO)]).len(), 1);
     }
+}
+
+/// Any answers at all, from a guest that makes them up.
+fn answers(host: &Host, mut numbers: Numbers, time: Duration) {
+    let plugin = guests::load_into(host, "faulty");
+    let policy = guests::policy(&plugin);
+    let mut chooser = policy.chooser();
+    let until = Instant::now() + time;
+    while Instant::now() < until {
+        let wish = format!("arbitrary-{}", numbers.next());
+        let platform = questions::pairs(&[("fault", &wish)]);
+        let set: PropertySet = [Property::new("fault", wish.as_str())].into_iter().collect();
+        if let Ok(answer) = policy.execution_properties(&questions::execution(&platform)) {
+            label(&answer.label);
+            properties(&answer.requirements);
+            answer.preferred.iter().for_each(properties);
+        }
+        if let Ok(answer) = policy.worker_properties(&questions::worker(&platform)) {
+            answer.labels.iter().for_each(|word| label(word));
+            assert!((1..=64).contains(&answer.capabilities.len()));
+            answer.capabilities.iter().for_each(properties);
+        }
+        let needs = [("linux".into(), set.clone())];
+        let pairs: Vec<_> = (0..1 + numbers.below(20)).map(|_| (0, 0)).collect();
+        let question = MatchQuestion { instance: "main", needs: &needs, offers: &[vec![]], pairs: &pairs };
+        assert!(policy.matches(&question).is_none_or(|fit| fit.scores.len() == pairs.len()));
+        let _ = policy.unmatched(&questions::unmatched("linux", &set));
+        let jobs: Vec<_> = (0..1 + numbers.below(20)).map(|_| questions::job(&wish)).collect();
+        let placed = policy.place(&jobs);
+        assert_eq!(placed.len(), jobs.len());
+        placed.iter().for_each(place);
+        let mut create = questions::create(&[], &platform);
+        create.requester.mnemonic = &wish;
+        if let Ok(amended) = policy.before_create_job(&create) {
+            assert!(amended.platform.iter().flatten().all(|(name, _)| (1..=1024).contains(&name.len())));
+        }
+        let mut queue = questions::queue("linux", &set);
+        queue.requester.mnemonic = &wish;
+        let _ = policy.before_queue_job(&queue);
+        let mut attempt = questions::attempt("", &set);
+        attempt.requester.mnemonic = &wish;
+        let _ = policy.after_attempt(&attempt);
+        let over = |_| {
+            let mut job = questions::prune("1", Duration::ZERO);
+            job.requester.mnemonic = &wish;
+            job
+        };
+        let pruned: Vec<_> = (0..1 + numbers.below(20)).map(over).collect();
+        assert_eq!(policy.before_prune(&pruned).len(), pruned.len());
+        let (capabilities, views) = ([set], [lane("a"), lane("b")]);
+        let worker = WorkerView { instance: "main", bot_id: "bot", capabilities: &capabilities, busy: 0, slots: 1 };
+        chooser.begin();
+        assert!(chooser.choose(&worker, &views, false).is_none_or(|index| index < views.len()));
+    }
+    let figures = plugin.stats();
+    let calls: u64 = figures.functions.iter().map(|function| function.guest_calls).sum();
+    println!("{calls} arbitrary answers, {} of them faults; nothing found", figures.faults_all());
+    assert!(figures.faults_all() < calls, "good answers are among them");
+}
+
+fn lane(name: &str) -> LaneView<'_> {
+    LaneView { name, weight: 1, queued: 1, running: 0, head_waited: Duration::ZERO, head_rank: 0 }
+}
+
+/// What the contract says of a label.
+fn label(word: &str) {
+    let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"_.-".contains(&byte);
+    assert!((1..=64).contains(&word.len()) && word.bytes().all(allowed), "{word:?}");
+}
+
+/// What it says of properties.
+fn properties(set: &PropertySet) {
+    assert!(set.len() <= 1024);
+    for property in set.iter() {
+        let (name, value) = (&*property.name, &*property.value);
+        assert!((1..=1024).contains(&name.len()) && value.len() <= 4096, "{name:?}={value:?}");
+        assert!(!name.chars().chain(value.chars()).any(char::is_control), "{name:?}={value:?}");
+    }
+}
+
+/// What it says of the place of a job.
+fn place(placed: &Placement) {
+    assert!(placed.weight >= 1 && placed.lane.0.len() <= 256, "{placed:?}");
+    assert!(placed.limits.len() <= 8 && placed.affinities.len() <= 4, "{placed:?}");
+    assert!(placed.limits.iter().all(|limit| (1..=256).contains(&limit.name.len())), "{placed:?}");
+    assert!(placed.affinities.iter().all(|affinity| (1..=256).contains(&affinity.key.len())), "{placed:?}");
+    assert!(placed.affinities.iter().all(|affinity| affinity.wait <= Duration::from_secs(10)), "{placed:?}");
+    assert!(placed.again.is_none_or(|again| again >= Duration::from_secs(1)), "{placed:?}");
 }

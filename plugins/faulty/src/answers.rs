@@ -9,6 +9,7 @@ use berth_policy_sdk::{
     Unmatched, WorkerAnswer, WorkerQuestion,
 };
 
+use crate::arbitrary::Dice;
 use crate::misdeeds::not_a_text;
 use crate::{Faulty, misbehave};
 
@@ -18,6 +19,9 @@ const HUGE_BYTES: usize = 4 << 20;
 impl Properties for Faulty {
     fn execution_properties(question: ExecutionQuestion) -> Result<ExecutionAnswer, Refusal> {
         let fault = misbehave("execution-properties", spoken(&question.platform));
+        if let Some(mut dice) = Dice::of(&fault) {
+            return dice.execution();
+        }
         refuse(&fault)?;
         let mut answer = ExecutionAnswer { label: "faulty".to_owned(), ..ExecutionAnswer::default() };
         answer.requirements = bad_properties(&fault).unwrap_or(question.platform);
@@ -37,6 +41,9 @@ impl Properties for Faulty {
 
     fn worker_properties(question: WorkerQuestion) -> Result<WorkerAnswer, Refusal> {
         let fault = misbehave("worker-properties", spoken(&question.properties));
+        if let Some(mut dice) = Dice::of(&fault) {
+            return dice.worker();
+        }
         refuse(&fault)?;
         let set = bad_properties(&fault).unwrap_or(question.properties);
         let mut answer = WorkerAnswer { labels: vec!["faulty".to_owned()], capabilities: vec![set], score: 0 };
@@ -59,6 +66,9 @@ impl Matching for Faulty {
     fn matches(pairs: Pairs) -> Vec<u32> {
         let wishes = pairs.needs.iter().map(|need| spoken(&need.requirements));
         let fault = misbehave("matches", wishes.max().unwrap_or_default());
+        if let Some(mut dice) = Dice::of(&fault) {
+            return dice.scores(pairs.need.len());
+        }
         let mut scores = pairs.each(|need, offer| {
             let has = |set: &Vec<Property>| need.requirements.iter().all(|property| set.contains(property));
             u32::from(offer.capabilities.iter().any(has))
@@ -71,6 +81,9 @@ impl Matching for Faulty {
 impl Unmatched for Faulty {
     fn nobody(question: unmatched::Question) -> Verdict {
         let fault = misbehave("nobody", spoken(&question.requirements));
+        if let Some(mut dice) = Dice::of(&fault) {
+            return dice.nobody();
+        }
         if let Err(refusal) = refuse(&fault) {
             return Verdict::Refuse(refusal);
         }
@@ -86,6 +99,9 @@ impl Priority for Faulty {
     fn place(jobs: Jobs) -> Places {
         let fault = misbehave("place", jobs.mnemonic.first().map_or("", |index| jobs.text(*index)));
         let (count, beyond) = (jobs.len(), jobs.strings.len() as u32);
+        if let Some(mut dice) = Dice::of(&fault) {
+            return dice.places(count, jobs.strings.len());
+        }
         let mut places = Places { rank: Some(vec![7; count]), ..Places::default() };
         let mut lengths = vec![0; count];
         if bad_length(&fault, &mut lengths) {
@@ -165,6 +181,9 @@ impl Choosing for Faulty {
     fn choose(worker: Worker, lanes: Lanes, _truncated: bool) -> Option<u32> {
         let wishes = worker.capabilities.iter().map(|set| spoken(set));
         let fault = misbehave("choose", wishes.max().unwrap_or_default());
+        if let Some(mut dice) = Dice::of(&fault) {
+            return dice.lane(lanes.len());
+        }
         match fault.as_str() {
             "beyond-the-lanes" => Some(lanes.len() as u32),
             "far-beyond" => Some(u32::MAX),

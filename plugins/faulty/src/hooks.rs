@@ -8,12 +8,16 @@ use berth_policy_sdk::queue_job;
 use berth_policy_sdk::{AfterAttempt, BeforePrune, CreateJob, Events, QueueJob, Refusal, kv};
 
 use crate::answers::{bad_length, bad_properties, refuse};
+use crate::arbitrary::Dice;
 use crate::misdeeds::not_a_text;
 use crate::{Faulty, misbehave};
 
 impl CreateJob for Faulty {
     fn before_create_job(question: create_job::Question) -> Result<create_job::Amendments, Refusal> {
         let fault = misbehave("before-create-job", &question.requester.mnemonic);
+        if let Some(mut dice) = Dice::of(&fault) {
+            return dice.create();
+        }
         refuse(&fault)?;
         let mut amendments = create_job::Amendments { platform: bad_properties(&fault), ..Default::default() };
         match fault.as_str() {
@@ -30,6 +34,9 @@ impl CreateJob for Faulty {
 impl QueueJob for Faulty {
     fn before_queue_job(question: queue_job::Question) -> Result<queue_job::Amendments, Refusal> {
         let fault = misbehave("before-queue-job", &question.requester.mnemonic);
+        if let Some(mut dice) = Dice::of(&fault) {
+            return dice.queue();
+        }
         refuse(&fault)?;
         let mut amendments = queue_job::Amendments::default();
         match fault.as_str() {
@@ -46,6 +53,9 @@ impl QueueJob for Faulty {
 impl AfterAttempt for Faulty {
     fn after_attempt(question: after_attempt::Question) -> Verdict {
         let fault = misbehave("after-attempt", &question.requester.mnemonic);
+        if let Some(mut dice) = Dice::of(&fault) {
+            return dice.verdict();
+        }
         let retry = |retry: Retry| Verdict::from(Action::Retry(retry));
         match fault.as_str() {
             "long-text" => Action::Fail("x".repeat(2000)).into(),
@@ -66,6 +76,9 @@ impl AfterAttempt for Faulty {
 impl BeforePrune for Faulty {
     fn before_prune(jobs: Vec<before_prune::Job>) -> Vec<u64> {
         let fault = misbehave("before-prune", jobs.first().map_or("", |job| &job.requester.mnemonic));
+        if let Some(mut dice) = Dice::of(&fault) {
+            return dice.keep(jobs.len());
+        }
         let mut keep_ms = vec![0; jobs.len()];
         bad_length(&fault, &mut keep_ms);
         if fault == "for-ever" {

@@ -30,13 +30,15 @@
 //! | `kv-scan` | asks for all rows there are, in one go |
 //!
 //! One function's answer ([`answers`], [`hooks`]): wrong lengths, indexes beyond their tables, weight 0, counters that do
-//! not exist, bad labels, too much of everything, text that is not UTF-8. Each is listed where it is made.
+//! not exist, bad labels, too much of everything, text that is not UTF-8. Each is listed where it is made. `arbitrary-N` is any answer at all, made
+//! from the number N ([`arbitrary`]).
 //!
 //! Beside this crate are guests that are bad in themselves: `about` (its examples fail), `start` (traps when it is
 //! instantiated), `raw` (breaks the canonical ABI), `foreign` (imports what nobody offers). Not here: re-entrancy. No
 //! import of the contract calls back, so it can only be tried from `cabi_realloc` and after the return, as `raw` does.
 
 mod answers;
+mod arbitrary;
 mod hooks;
 mod misdeeds;
 
