@@ -12,6 +12,8 @@ pub struct Config {
     pub execution_grace: Duration,
     /// How long a job may wait for a bot; `None`, the default: for ever.
     pub queue_timeout: Option<Duration>,
+    /// The header, in lower case, whose value is the client's tenant; `None`, the default: nobody says.
+    pub tenant_header: Option<String>,
     /// The largest request that is decoded: 16 MiB.
     pub message_bytes_max: usize,
     /// The largest Action or Command that is read: 4 MiB.
@@ -37,6 +39,7 @@ impl Default for Config {
             execution_timeout_max: Duration::from_secs(7_200),
             execution_grace: Duration::from_secs(600),
             queue_timeout: None,
+            tenant_header: None,
             message_bytes_max: 16 << 20,
             action_bytes_max: 4 << 20,
             stream_keepalive: Duration::from_secs(60),

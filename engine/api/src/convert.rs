@@ -3,7 +3,10 @@
 use std::time::Duration;
 
 use berth_core::{Digest, Timestamp};
-use berth_proto::reapi::{self, RequestMetadata, digest_function};
+use berth_proto::{
+    buildgrid::SchedulingMetadata,
+    reapi::{self, RequestMetadata, digest_function},
+};
 use bytes::Bytes;
 use prost::Message;
 use tonic::metadata::MetadataMap;
@@ -12,6 +15,12 @@ use crate::error::Error;
 
 /// The header in which build tools say who they are.
 const REQUEST_METADATA: &str = "build.bazel.remote.execution.v2.requestmetadata-bin";
+
+/// The header in which clients give hints to a scheduler.
+const SCHEDULING_METADATA: &str = "build.buildgrid.schedulingmetadata-bin";
+
+/// As much of a tenant's name and of a hint as is kept.
+const WORD_BYTES_MAX: usize = 256;
 
 /// More than this of RequestMetadata is not kept: it is stored with each operation.
 const REQUEST_METADATA_BYTES_MAX: usize = 8 << 10;
@@ -60,6 +69,19 @@ pub(crate) fn request_metadata(headers: &MetadataMap) -> (RequestMetadata, Bytes
     RequestMetadata::decode(bytes.clone()).map(|metadata| (metadata, bytes)).unwrap_or_default()
 }
 
+/// Where a client would like to be served. Nonsense counts as nothing.
+pub(crate) fn locality_hint(headers: &MetadataMap) -> String {
+    let bytes = headers.get_bin(SCHEDULING_METADATA).and_then(|value| value.to_bytes().ok()).unwrap_or_default();
+    let hint = SchedulingMetadata::decode(bytes).unwrap_or_default().locality_hint;
+    if hint.len() <= WORD_BYTES_MAX { hint } else { String::new() }
+}
+
+/// Who the client is, by the header that the operator named. Whoever sets that header must be trusted.
+pub(crate) fn tenant(headers: &MetadataMap, header: Option<&str>) -> String {
+    let value = header.and_then(|header| headers.get(header)).and_then(|value| value.to_str().ok());
+    value.map(str::trim).filter(|value| value.len() <= WORD_BYTES_MAX).unwrap_or_default().to_owned()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -77,6 +99,19 @@ mod tests {
     fn an_instant_keeps_its_microseconds() {
         let wire = timestamp(Timestamp(1_700_000_000_123_456));
         assert_eq!((wire.seconds, wire.nanos), (1_700_000_000, 123_456_000));
+    }
+
+    #[test]
+    fn tenant_and_hint_come_from_their_headers_or_are_empty() {
+        let mut headers = MetadataMap::new();
+        headers.insert("x-tenant", " team-a ".parse().unwrap());
+        let hint = SchedulingMetadata { locality_hint: "rack-1".into() }.encode_to_vec();
+        headers.insert_bin(SCHEDULING_METADATA, tonic::metadata::MetadataValue::from_bytes(&hint));
+        assert_eq!(tenant(&headers, Some("x-tenant")), "team-a");
+        assert_eq!((tenant(&headers, None), tenant(&headers, Some("x-other"))), (String::new(), String::new()));
+        assert_eq!(locality_hint(&headers), "rack-1");
+        headers.insert_bin(SCHEDULING_METADATA, tonic::metadata::MetadataValue::from_bytes(&[255]));
+        assert_eq!(locality_hint(&headers), "");
     }
 
     #[test]

@@ -28,6 +28,8 @@ struct EncodedResponse {
     cached_result: bool,
     #[prost(bytes = "bytes", optional, tag = "3")]
     status: Option<Bytes>,
+    #[prost(string, tag = "5")]
+    message: String,
 }
 
 /// Only what is appended to a stored ActionResult: fields of a message that come again are merged.
@@ -42,10 +44,12 @@ pub(crate) async fn operation(history: &History, view: &OperationView) -> Result
     let name = names::operation(&view.instance.0, view.operation);
     let Stage::Completed(outcome) = view.stage else { return Ok(unfinished(name, view)) };
     let stored = match outcome {
-        Outcome::Reported { .. } | Outcome::Cached => match history.result(view.job).await? {
-            Some(result) => Some(result),
-            None => return Ok(failed(name, view, Error::ResultLost)),
-        },
+        Outcome::Reported { .. } | Outcome::Cached | Outcome::Failed { .. } | Outcome::Refused => {
+            match history.result(view.job).await? {
+                Some(result) => Some(result),
+                None => return Ok(failed(name, view, Error::ResultLost)),
+            }
+        }
         Outcome::Cancelled | Outcome::QueueTimeout | Outcome::ExecutionTimeout | Outcome::AttemptsExhausted { .. } => {
             None
         }
@@ -57,14 +61,17 @@ pub(crate) async fn operation(history: &History, view: &OperationView) -> Result
 fn finished(name: String, view: &OperationView, outcome: Outcome, stored: Option<&pb::JobResult>) -> Operation {
     let stored = || stored.cloned().unwrap_or_default();
     let response = match outcome {
-        Outcome::Reported { code, .. } => {
-            let pb::JobResult { action_result, status } = stored();
+        Outcome::Reported { code, .. } | Outcome::Failed { code } => {
+            let pb::JobResult { action_result, status, message } = stored();
             // A success has a result, even if every field of it has its default and so takes no byte.
             let has_result = code == Code::Ok as i32 || !action_result.is_empty();
             let result = has_result.then(|| result_of_job(view, action_result));
-            EncodedResponse { result, cached_result: false, status: (!status.is_empty()).then_some(status) }
+            EncodedResponse { result, status: (!status.is_empty()).then_some(status), message, ..Default::default() }
         }
-        Outcome::Cached => EncodedResponse { result: Some(stored().action_result), cached_result: true, status: None },
+        Outcome::Cached => {
+            EncodedResponse { result: Some(stored().action_result), cached_result: true, ..EncodedResponse::default() }
+        }
+        Outcome::Refused => EncodedResponse { status: Some(stored().status), ..EncodedResponse::default() },
         Outcome::Cancelled => ended(Code::Cancelled, "it was cancelled"),
         Outcome::QueueTimeout => ended(Code::Unavailable, "no bot took it in time: it was queued for too long"),
         Outcome::ExecutionTimeout => ended(Code::DeadlineExceeded, "it was not finished within its execution timeout"),
@@ -94,7 +101,7 @@ fn failed(name: String, view: &OperationView, error: Error) -> Operation {
 /// The response of a job that ended without a report.
 fn ended(code: Code, message: &str) -> EncodedResponse {
     let status = rpc::Status { code: code as i32, message: message.into(), details: Vec::new() };
-    EncodedResponse { result: None, cached_result: false, status: Some(status.encode_to_vec().into()) }
+    EncodedResponse { status: Some(status.encode_to_vec().into()), ..EncodedResponse::default() }
 }
 
 /// A bot's result with the time at which the job was queued: that is ours to know. Its other stamps stay.

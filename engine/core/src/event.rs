@@ -3,8 +3,8 @@
 use std::{sync::Arc, time::Duration};
 
 use crate::{
-    Digest, Fact, InstanceName, JobId, JobRow, LaneKey, LeaseId, OperationId, Outcome, PollId, PropertySet, SessionId,
-    Timestamp,
+    Asking, Decided, Digest, Fact, InstanceName, JobId, JobRow, LaneKey, LeaseId, OperationId, Outcome, PollId,
+    PropertySet, Question, SessionId, Timestamp, UnmatchedDecided,
     mutant::{Mutant, broken},
 };
 
@@ -54,6 +54,24 @@ pub enum Event {
         /// Whether it is to be drained.
         on: bool,
     },
+    /// An operator ends the quarantine of a bot.
+    Release {
+        /// Instance of the bot.
+        instance: InstanceName,
+        /// The bot's own id.
+        bot_id: Arc<str>,
+    },
+    /// Which questions of an instance somebody answers, from now on.
+    Asking {
+        /// Which instance.
+        instance: InstanceName,
+        /// What is answered.
+        asking: Asking,
+    },
+    /// A policy says what becomes of a job after an attempt that failed.
+    Decided(Box<Decided>),
+    /// A policy says what becomes of jobs that nobody can serve.
+    Unmatched(Box<UnmatchedDecided>),
     /// Time has passed: deadlines may be due.
     Tick,
     /// More of the jobs that a restart left for later are read, in any order. Rows of jobs that the book has known
@@ -80,6 +98,10 @@ impl Event {
             | Event::PollEnded { .. }
             | Event::Undelivered { .. }
             | Event::Drain { .. }
+            | Event::Release { .. }
+            | Event::Asking { .. }
+            | Event::Decided(_)
+            | Event::Unmatched(_)
             | Event::Tick
             | Event::JobsLoaded { .. } => false,
         }
@@ -213,6 +235,8 @@ pub enum ReportedState {
         /// Whether the result may serve later requests for the same action.
         cacheable: bool,
     },
+    /// Done, and there is a result: of a command that failed. Never cacheable.
+    CommandFailed,
     /// The bot gave it up.
     Cancelled,
 }
@@ -260,6 +284,8 @@ pub enum Effect {
     },
     /// Answer the call of a bot.
     Answer(Answer),
+    /// Ask a policy. The answer is an event.
+    Ask(Question),
 }
 
 /// The answer to CreateBotSession or UpdateBotSession.

@@ -2,7 +2,10 @@
 
 use std::{sync::Arc, time::Duration};
 
-use crate::{BotStatus, Digest, InstanceName, JobId, LaneKey, LeaseId, OperationId, PropertySet, SessionId, Timestamp};
+use crate::{
+    BotStatus, Digest, FailedAttempt, InstanceName, JobId, LaneKey, LeaseId, OperationId, PropertySet, SessionId,
+    Timestamp,
+};
 
 /// One change. Bodies (the action's bytes, the result's) are named by the job's id and never copied here.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -64,6 +67,26 @@ pub enum Fact {
         /// When.
         at: Timestamp,
     },
+    /// The attempt failed, and a policy is asked: the job waits for the answer.
+    AttemptFailed(Box<AttemptFailed>),
+    /// There will be another attempt.
+    AttemptDecided(Box<AttemptDecided>),
+    /// A job that was put off waits for a bot again, at its old place.
+    DelayEnded {
+        /// Which job.
+        job: JobId,
+        /// When.
+        at: Timestamp,
+    },
+    /// The job is over, because no bot can serve it and a policy says that it shall not wait.
+    JobRefused {
+        /// Which job.
+        job: JobId,
+        /// When.
+        at: Timestamp,
+        /// For its clients. Stored as the job's result.
+        text: Arc<str>,
+    },
     /// The job is over.
     JobCompleted {
         /// Which job.
@@ -97,6 +120,41 @@ pub enum Fact {
         /// Whether it is drained now.
         on: bool,
     },
+    /// A policy took a bot out of service for a time, or that is over.
+    QuarantineSet {
+        /// Instance of the bot.
+        instance: InstanceName,
+        /// The bot's own id.
+        bot_id: Arc<str>,
+        /// Until when; `None`: it is over.
+        until: Option<Timestamp>,
+    },
+}
+
+/// An attempt that a policy is asked about.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AttemptFailed {
+    /// Which lease.
+    pub lease: LeaseId,
+    /// How it failed.
+    pub failed: FailedAttempt,
+}
+
+/// Another attempt, as a policy or the built-in rule decided.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AttemptDecided {
+    /// Which job.
+    pub job: JobId,
+    /// When.
+    pub at: Timestamp,
+    /// Whether the attempt that failed counts.
+    pub counts: bool,
+    /// Not before this time.
+    pub until: Option<Timestamp>,
+    /// Not on bots that failed the job, as long as another may take it.
+    pub elsewhere: bool,
+    /// What a bot must offer from now on; `None`: as before.
+    pub requirements: Option<PropertySet>,
 }
 
 /// A new job.
@@ -153,6 +211,14 @@ pub enum Outcome {
         /// `google.rpc.Code` of the last failure.
         code: i32,
     },
+    /// A policy ended it after an attempt that failed. What clients are told is stored under the job's id.
+    Failed {
+        /// `google.rpc.Code` of that attempt; 0: its command failed.
+        code: i32,
+    },
+    /// No bot could serve it, and a policy said that it shall not wait. What clients are told is stored under the job's
+    /// id.
+    Refused,
 }
 
 /// A new session.

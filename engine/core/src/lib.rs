@@ -15,6 +15,7 @@ mod index;
 pub mod mutant;
 mod prefetch;
 mod property;
+mod question;
 mod queue;
 mod row;
 mod time;
@@ -27,9 +28,15 @@ pub use event::{
     UpdateSession, WorkerChange,
 };
 pub use execution::{Book, Counts, JobView, LeaseView, OperationView, SLOTS_MAX, SessionView, Settings, Waiting, Why};
-pub use fact::{Fact, JobCreated, Outcome, SessionChanged, SessionEnd, SessionOpened};
+pub use fact::{AttemptDecided, AttemptFailed, Fact, JobCreated, Outcome, SessionChanged, SessionEnd, SessionOpened};
 pub use id::{IdError, InstanceName, JobId, LaneKey, LeaseId, OperationId, PollId, SessionId};
 pub use property::{Property, PropertySet};
-pub use row::{DrainRow, Hidden, HiddenLine, JobRow, JobRowState, LeaseRow, OperationRow, Rows, SessionRow};
+pub use question::{
+    Asking, AttemptAsked, Decided, FailedAttempt, JobClass, Question, Setbacks, UnmatchedAsked, UnmatchedDecided,
+    UnmatchedVerdict,
+};
+pub use row::{
+    DrainRow, Hidden, HiddenLine, JobRow, JobRowState, LeaseRow, OperationRow, QuarantineRow, Rows, SessionRow,
+};
 pub use time::Timestamp;
 pub use verdict::{Affinity, AttemptAction, AttemptReason, Limit, Verdict};

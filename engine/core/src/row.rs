@@ -3,7 +3,8 @@
 use std::{sync::Arc, time::Duration};
 
 use crate::{
-    BotStatus, Digest, InstanceName, JobId, LaneKey, LeaseId, OperationId, Outcome, PropertySet, SessionId, Timestamp,
+    BotStatus, Digest, InstanceName, JobId, LaneKey, LeaseId, OperationId, Outcome, PropertySet, SessionId, Setbacks,
+    Timestamp,
 };
 
 /// A job with its handles.
@@ -41,6 +42,8 @@ pub struct JobRow {
     pub attempts_used: u32,
     /// The handles, oldest first.
     pub operations: Vec<OperationRow>,
+    /// What it carries with it if attempts of it failed and a policy was asked.
+    pub setbacks: Option<Box<Setbacks>>,
     /// How it stands. The lease has a row of its own.
     pub state: JobRowState,
 }
@@ -61,6 +64,13 @@ pub enum JobRowState {
     Queued,
     /// A bot has it: see its lease row.
     Leased,
+    /// A policy is asked what becomes of it: see its setbacks.
+    Deciding,
+    /// Waits, and is given to nobody before this time.
+    Delayed {
+        /// Until when.
+        until: Timestamp,
+    },
     /// It is over.
     Completed {
         /// When.
@@ -115,7 +125,18 @@ pub struct DrainRow {
     pub bot_id: Arc<str>,
 }
 
-/// Everything that recovery needs: incomplete work, open sessions, drains.
+/// A bot that a policy took out of service for a time.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct QuarantineRow {
+    /// Instance of the bot.
+    pub instance: InstanceName,
+    /// The bot's own id.
+    pub bot_id: Arc<str>,
+    /// Until when.
+    pub until: Timestamp,
+}
+
+/// Everything that recovery needs: incomplete work, open sessions, drains, quarantines.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Rows {
     /// Jobs that are not completed.
@@ -126,6 +147,8 @@ pub struct Rows {
     pub sessions: Vec<SessionRow>,
     /// Drained bots.
     pub drains: Vec<DrainRow>,
+    /// Bots in quarantine.
+    pub quarantines: Vec<QuarantineRow>,
 }
 
 impl Rows {
@@ -135,6 +158,7 @@ impl Rows {
         self.leases.sort_by_key(|row| row.lease);
         self.sessions.sort_by_key(|row| row.session);
         self.drains.sort();
+        self.quarantines.sort();
     }
 }
 

@@ -7,8 +7,9 @@ mod naive;
 use std::{sync::Arc, time::Duration};
 
 use berth_core::{
-    Answer, Book, BotStatus, Digest, Event, Fact, JobId, LaneKey, LeaseId, LeaseReport, OpenSession, OperationId,
-    PollId, Property, PropertySet, ReportedState, SessionId, Settings, Submit, Timestamp, UpdateSession, WorkerChange,
+    Answer, Asking, AttemptAction, Book, BotStatus, Decided, Digest, Effect, Event, Fact, JobId, LaneKey, LeaseId,
+    LeaseReport, OpenSession, OperationId, PollId, Property, PropertySet, Question, ReportedState, SessionId, Settings,
+    Submit, Timestamp, UnmatchedDecided, UnmatchedVerdict, UpdateSession, Verdict, WorkerChange,
 };
 use naive::{Naive, State};
 use proptest::prelude::*;
@@ -25,6 +26,10 @@ enum Act {
     PollEnded { pick: usize },
     Undelivered { pick: usize },
     Drain { bot: u8, on: bool },
+    Asking { attempts: bool, unmatched: bool },
+    Decide { pick: usize, stale: bool, verdict: Option<u32>, quarantine_s: u64 },
+    Unmatched { pick: usize, refuse: bool },
+    Release { bot: u8 },
     Pass { ms: u64 },
     EndBatch,
     Restart,
@@ -49,7 +54,18 @@ fn acts() -> impl Strategy<Value = Act> {
         2 => any::<usize>().prop_map(|pick| Act::PollEnded { pick }),
         2 => any::<usize>().prop_map(|pick| Act::Undelivered { pick }),
         1 => (0..4_u8, any::<bool>()).prop_map(|(bot, on)| Act::Drain { bot, on }),
-        4 => prop_oneof![0..100_u64, 0..60_000_u64].prop_map(|ms| Act::Pass { ms }),
+        2 => (any::<bool>(), any::<bool>()).prop_map(|(attempts, unmatched)| Act::Asking { attempts, unmatched }),
+        5 => (any::<usize>(), 0..8_u8, proptest::option::weighted(0.9, any::<u32>()), 0..90_u64).prop_map(
+            |(pick, stale, verdict, quarantine_s)| Act::Decide {
+                pick,
+                stale: stale == 0,
+                verdict,
+                quarantine_s: if quarantine_s > 40 { 0 } else { quarantine_s },
+            }
+        ),
+        2 => (any::<usize>(), any::<bool>()).prop_map(|(pick, refuse)| Act::Unmatched { pick, refuse }),
+        1 => (0..4_u8).prop_map(|bot| Act::Release { bot }),
+        4 => prop_oneof![0..100_u64, 0..1_500_u64, 0..60_000_u64].prop_map(|ms| Act::Pass { ms }),
         10 => Just(Act::EndBatch),
         1 => Just(Act::Restart),
     ]
@@ -67,12 +83,14 @@ struct Pair {
     answered: Vec<(SessionId, PollId)>,
     /// Leases that were ever offered.
     leases: Vec<LeaseId>,
+    /// Questions that were ever asked.
+    questions: Vec<Question>,
     ids: u128,
 }
 
 impl Pair {
     fn new() -> Self {
-        let settings = Settings { attempts_max: 3, ..Settings::default() };
+        let settings = Settings { attempts_max: 3, failures_max: 5, ask_command_failed: true, ..Settings::default() };
         Self {
             settings,
             now: Timestamp(1_000_000_000),
@@ -82,6 +100,7 @@ impl Pair {
             operations: Vec::new(),
             answered: Vec::new(),
             leases: Vec::new(),
+            questions: Vec::new(),
             ids: 0,
         }
     }
@@ -168,6 +187,38 @@ impl Pair {
                 Event::Undelivered { session, poll }
             }
             Act::Drain { bot, on } => Event::Drain { instance: "main".into(), bot_id: bot_name(bot), on },
+            Act::Asking { attempts, unmatched } => {
+                Event::Asking { instance: "main".into(), asking: Asking { attempts, unmatched } }
+            }
+            Act::Decide { pick, stale, verdict, quarantine_s } => {
+                // The newest mostly: they may be open.
+                let asked = self.questions.iter().filter_map(|question| match question {
+                    Question::Attempt(asked) => Some((asked.lease.job, asked.revision)),
+                    Question::Unmatched(_) => None,
+                });
+                let asked: Vec<_> = asked.collect();
+                let (job, revision) = *choose(&asked, asked.len().saturating_sub(1 + pick % 4))?;
+                let revision = if stale { revision.wrapping_sub(1) } else { revision };
+                let quarantine = Duration::from_secs(quarantine_s);
+                let verdict = verdict.map(|number| Verdict { action: action(number), quarantine });
+                Event::Decided(Box::new(Decided { job, revision, verdict }))
+            }
+            Act::Unmatched { pick, refuse } => {
+                let asked = self.questions.iter().filter_map(|question| match question {
+                    Question::Unmatched(asked) => Some((asked.class.clone(), asked.revision)),
+                    Question::Attempt(_) => None,
+                });
+                let asked: Vec<_> = asked.collect();
+                let (class, revision) = choose(&asked, asked.len().saturating_sub(1 + pick % 4))?.clone();
+                let wait = UnmatchedVerdict::Wait(Duration::from_millis(pick as u64 % 5_000));
+                let verdict = if refuse { UnmatchedVerdict::Refuse("no".into()) } else { wait };
+                Event::Unmatched(Box::new(UnmatchedDecided {
+                    class,
+                    revision,
+                    verdict: (pick % 8 > 0).then_some(verdict),
+                }))
+            }
+            Act::Release { bot } => Event::Release { instance: "main".into(), bot_id: bot_name(bot) },
             Act::Pass { .. } | Act::EndBatch | Act::Restart => return None,
         })
     }
@@ -195,9 +246,11 @@ impl Pair {
         let state = |n: u64| match n % 16 {
             0 | 1 => ReportedState::Pending,
             2..=8 => ReportedState::Active,
-            9..=12 => ReportedState::Completed { code: 0, cacheable: n & 16 == 0 },
+            9..=11 => ReportedState::Completed { code: 0, cacheable: n & 16 == 0 },
+            12 if n & 16 == 0 => ReportedState::CommandFailed,
+            13 if n & 16 == 0 => ReportedState::Completed { code: 9, cacheable: false },
             13 => ReportedState::Completed { code: 3, cacheable: false },
-            14 => ReportedState::Completed { code: 13, cacheable: false },
+            12 | 14 => ReportedState::Completed { code: 13, cacheable: false },
             _ => ReportedState::Cancelled,
         };
         let report =
@@ -235,12 +288,31 @@ impl Pair {
                     _ => None,
                 });
                 assert_eq!(answers.collect::<Vec<_>>(), expected.answers, "answers within {event:?}");
+                self.note_questions(&step.effects, expected.asks, &event);
                 self.note(&step.facts);
             }
             Err(rejection) => {
                 assert_eq!(self.model.handle(self.now, &event, &[]).err(), Some(rejection), "{event:?}");
             }
         }
+    }
+
+    fn note_questions(&mut self, effects: &[Effect], mut expected: Vec<(JobId, u32)>, event: &Event) {
+        let mut asks = Vec::new();
+        for effect in effects {
+            let Effect::Ask(question) = effect else { continue };
+            match question {
+                Question::Attempt(asked) => asks.push((asked.lease.job, asked.revision)),
+                Question::Unmatched(asked) => {
+                    self.model.asked_unmatched(self.now, asked).expect("the question may be asked");
+                }
+            }
+            self.questions.push(question.clone());
+        }
+        // Deadlines that come together have no order of their own.
+        asks.sort();
+        expected.sort();
+        assert_eq!(asks, expected, "questions of {event:?}");
     }
 
     fn end_batch(&mut self) {
@@ -284,7 +356,8 @@ impl Pair {
             assert_eq!(view.ghosts, session.ghosts);
             assert_eq!(view.asking, session.ticket.is_some());
         }
-        let waiting = self.model.jobs.iter().filter(|job| job.state == State::Queued).count();
+        let waits = |state: &State| !matches!(state, State::Leased { .. } | State::Completed { .. });
+        let waiting = self.model.jobs.iter().filter(|job| waits(&job.state)).count();
         assert_eq!(self.book.counts().queued, waiting);
     }
 
@@ -292,6 +365,19 @@ impl Pair {
         let operation = OperationId(self.id());
         self.operations.push(operation);
         operation
+    }
+}
+
+fn action(number: u32) -> AttemptAction {
+    match number % 8 {
+        0 => AttemptAction::Complete,
+        1 => AttemptAction::Fail { message: "enough".into() },
+        _ => AttemptAction::Retry {
+            after: Duration::from_millis(if number & 8 == 0 { 0 } else { u64::from(number >> 8) % 50_000 }),
+            elsewhere: number & 16 == 0,
+            requirements: (number & 96 == 0).then(|| needed((number >> 8) as u8 % 5)),
+            counts: number & 128 == 0,
+        },
     }
 }
 
@@ -348,7 +434,7 @@ fn unversioned(answer: &Answer) -> Answer {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 400, max_shrink_iters: 20_000, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 600, max_shrink_iters: 20_000, ..ProptestConfig::default() })]
 
     #[test]
     fn the_book_does_what_the_naive_model_says(acts in proptest::collection::vec(acts(), 1..150)) {

@@ -22,6 +22,8 @@ pub use generated::berth::store::v1 as store;
 pub use generated::build::bazel::remote::execution::v2 as reapi;
 /// `build.bazel.semver`: version numbers in Capabilities.
 pub use generated::build::bazel::semver;
+/// `build.buildgrid`: what clients may tell a scheduler beside their requests.
+pub use generated::build::buildgrid;
 /// `google.bytestream`: blobs of any size, in pieces.
 pub use generated::google::bytestream;
 /// `google.devtools.remoteworkers.v1test2`: what bots speak.

@@ -11,6 +11,7 @@ use berth_core::{Effect, Event, JobId, OperationId, PollId, Rejection, Reply, Se
 use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::{
+    asker::Asked,
     clock::Clock,
     committer::{Committer, Stopped, Work},
     engine::{Observer, Update},
@@ -110,6 +111,8 @@ pub(crate) struct Driver {
     pub(crate) feed_told: u64,
     pub(crate) polls: HashMap<(SessionId, PollId), (PollReply, Option<Home>)>,
     pub(crate) watchers: HashMap<JobId, Vec<Watcher>>,
+    /// Not bounded: an open question is a job that waits, or a class of them.
+    pub(crate) questions: mpsc::UnboundedSender<Asked>,
 }
 
 /// What has arrived and was not handled yet.
@@ -333,6 +336,11 @@ impl Driver {
                 let Some((reply, home)) = self.polls.remove(&(answer.session, answer.poll)) else { return };
                 let delivery = Delivery::new(answer, self.endings_sender.clone());
                 leaving.add(home.as_ref(), Leave::Answer(reply, delivery));
+            }
+            Effect::Ask(question) => {
+                let questions = self.questions.clone();
+                let ask = move || drop(questions.send((Instant::now(), question)));
+                leaving.add(None, Leave::Run(Box::new(ask)));
             }
         }
     }

@@ -6,14 +6,15 @@ use std::sync::{
 };
 
 use berth_core::{
-    Book, Event, JobId, OpenSession, OperationId, OperationView, PollId, Rejection, Reply, SessionId, Settings, Submit,
-    Timestamp, UpdateSession,
+    Asking, Book, Event, InstanceName, JobId, OpenSession, OperationId, OperationView, PollId, Rejection, Reply,
+    SessionId, Settings, Submit, Timestamp, UpdateSession,
 };
 use berth_proto::store as pb;
 use prost::Message;
 use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::{
+    asker::Asker,
     clock::Clock,
     committer::Committer,
     driver::{Caller, Command, Driver, Token},
@@ -21,6 +22,7 @@ use crate::{
     home,
     loading::Loading,
     partition::{Attachment, Input, RowsFn},
+    policy::Policy,
     recover::{Limits, RecoverError, recover},
     session::{Delivery, Waiting},
     store::{PartitionId, Store, StoreError},
@@ -77,6 +79,8 @@ pub struct Options {
     pub reserve_bytes: u64,
     /// How much is restored before bots are served.
     pub heads: Limits,
+    /// Answers what core asks in the middle of a job's life, and what retention asks.
+    pub policy: Arc<dyn Policy>,
 }
 
 /// A handle on the driver of one partition.
@@ -93,6 +97,7 @@ pub struct Engine {
     appended: watch::Sender<u64>,
     space: Arc<SpaceGate>,
     polls: Arc<AtomicU64>,
+    policy: Arc<dyn Policy>,
 }
 
 /// What a submit gave.
@@ -131,6 +136,9 @@ impl Engine {
         let history = History::new(store, partition);
         let feed_told = recovered.next_sequence();
         let appended = watch::Sender::new(feed_told);
+        let (questions, asked) = mpsc::unbounded_channel();
+        let asker = Asker { policy: options.policy.clone(), history: history.clone(), prompt: prompt.downgrade() };
+        tokio::spawn(asker.run(asked));
         let driver = Driver {
             partition: recovered,
             history: history.clone(),
@@ -147,6 +155,7 @@ impl Engine {
             appended: appended.clone(),
             polls: Default::default(),
             watchers: Default::default(),
+            questions,
         };
         let driver = tokio::spawn(driver.run());
         let space = SpaceGate {
@@ -164,6 +173,7 @@ impl Engine {
             space: Arc::new(space),
             // Calls of a session that outlives a restart get new numbers.
             polls: Arc::new(AtomicU64::new(1)),
+            policy: options.policy,
         };
         engine.look_at_space()?;
         Ok((engine, driver))
@@ -289,6 +299,27 @@ impl Engine {
         on: bool,
     ) -> Result<(), EngineError> {
         self.event(Event::Drain { instance, bot_id, on }, Attachment::default()).await.map(drop)
+    }
+
+    /// Ends the quarantine of a bot.
+    pub async fn release(&self, instance: InstanceName, bot_id: Arc<str>) -> Result<(), EngineError> {
+        self.event(Event::Release { instance, bot_id }, Attachment::default()).await.map(drop)
+    }
+
+    /// Tells core which questions of these instances somebody answers: at the start, and whenever the policies change.
+    pub async fn learn_asks(&self, instances: &[InstanceName]) -> Result<(), EngineError> {
+        for instance in instances {
+            let asks = self.policy.asks(&instance.0);
+            let asking = Asking { attempts: asks.attempt, unmatched: asks.unmatched };
+            let event = Event::Asking { instance: instance.clone(), asking };
+            self.event(event, Attachment::default()).await?;
+        }
+        Ok(())
+    }
+
+    /// Who answers questions of policy in the middle of a job's life.
+    pub fn policy(&self) -> &Arc<dyn Policy> {
+        &self.policy
     }
 
     /// Looks at the book. What is seen is committed by the time it is answered. Waits until every job is loaded.

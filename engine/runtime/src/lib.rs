@@ -4,6 +4,7 @@
 //! is seen. [`partition`] is the loop's body, synchronous and deterministic; [`Engine`] is the handle on the real
 //! loop; [`store`], [`policy`] and [`cas`] are the ports.
 
+mod asker;
 pub mod builtin;
 pub mod cas;
 pub mod clock;
@@ -22,6 +23,7 @@ pub mod partition;
 pub mod plugins;
 pub mod policy;
 pub mod recover;
+pub mod resources;
 mod session;
 pub mod store;
 pub mod sweep;

@@ -5,11 +5,11 @@
 use std::collections::BTreeSet;
 
 use berth_core::{
-    Answer, Book, DrainRow, Effect, Event, Fact, InstanceName, JobId, JobRowState, LeaseId, OperationId, Rejection,
-    Reply, SessionId, Timestamp,
+    Answer, Book, DrainRow, Effect, Event, Fact, InstanceName, JobId, JobRowState, LeaseId, OperationId, Outcome,
+    QuarantineRow, Rejection, Reply, SessionId, Timestamp,
     mutant::{Mutant, broken},
 };
-use berth_proto::store as pb;
+use berth_proto::{rpc, store as pb};
 use bytes::Bytes;
 use prost::Message;
 
@@ -196,7 +196,32 @@ impl Partition {
             Fact::LeaseStarted { lease, .. } => {
                 self.touched.leases.insert(lease.job);
             }
-            Fact::JobCompleted { job, .. } => {
+            Fact::AttemptFailed(failed) => {
+                let lease = failed.lease;
+                self.touched.jobs.insert(lease.job);
+                self.touched.leases.insert(lease.job);
+                // What the bot said is kept for the policy, and for the client if the job ends as reported.
+                if let Some((_, result)) = attachment.results.iter().find(|(of, _)| *of == lease)
+                    && !broken(Mutant::ResultOfQuestionLost)
+                {
+                    batch.put(Table::Results, &codec::id_key(lease.job.0), |out| out.extend(result));
+                }
+            }
+            Fact::AttemptDecided(decided) => {
+                self.touched.jobs.insert(decided.job);
+                forget_result(decided.job, batch);
+            }
+            Fact::DelayEnded { job, .. } => {
+                self.touched.jobs.insert(*job);
+            }
+            Fact::JobRefused { job, text, .. } => {
+                self.touched.jobs.insert(*job);
+                let result = refusal(text);
+                batch.put(Table::Results, &codec::id_key(job.0), |out| {
+                    result.encode(out).expect("a vector grows as needed");
+                });
+            }
+            Fact::JobCompleted { job, outcome, .. } => {
                 self.touched.jobs.insert(*job);
                 self.touched.leases.insert(*job);
                 // Of the newest attempt only: the same report may carry the result of a straggler.
@@ -209,6 +234,8 @@ impl Partition {
                 {
                     batch.put(Table::Results, &codec::id_key(job.0), |out| out.extend(result));
                     output.results.push((*job, result.clone()));
+                } else if !matches!(outcome, Outcome::Reported { .. }) && self.book.has_setbacks(*job) {
+                    forget_result(*job, batch);
                 }
             }
             Fact::SessionOpened(opened) => {
@@ -223,12 +250,22 @@ impl Partition {
                 self.touched.sessions.insert(*session);
             }
             Fact::DrainSet { instance, bot_id, on } => {
-                let key = codec::drain_key(instance, bot_id);
+                let key = codec::bot_key(instance, bot_id);
                 if *on {
                     let row = DrainRow { instance: instance.clone(), bot_id: bot_id.clone() };
                     batch.put(Table::Drains, &key, |out| codec::encode_drain(&row, out));
                 } else {
                     batch.delete(Table::Drains, &key);
+                }
+            }
+            Fact::QuarantineSet { instance, bot_id, until } => {
+                let key = codec::bot_key(instance, bot_id);
+                match *until {
+                    Some(until) => {
+                        let row = QuarantineRow { instance: instance.clone(), bot_id: bot_id.clone(), until };
+                        batch.put(Table::Quarantines, &key, |out| codec::encode_quarantine(&row, out));
+                    }
+                    None => batch.delete(Table::Quarantines, &key),
                 }
             }
         }
@@ -241,7 +278,7 @@ impl Partition {
             let key = codec::id_key(job.0);
             let row = self.book.job_row(job).expect("core remembers a job for a while after its last fact");
             match row.state {
-                JobRowState::Queued | JobRowState::Leased => {
+                JobRowState::Queued | JobRowState::Leased | JobRowState::Deciding | JobRowState::Delayed { .. } => {
                     batch.put(Table::Jobs, &key, |out| codec::encode_job(&row, out));
                 }
                 JobRowState::Completed { at, .. } => {
@@ -268,6 +305,20 @@ impl Partition {
             }
         }
     }
+}
+
+/// The result of an attempt that does not end the job.
+fn forget_result(job: JobId, batch: &mut Batch) {
+    if !broken(Mutant::ResultOfQuestionKept) {
+        batch.delete(Table::Results, &codec::id_key(job.0));
+    }
+}
+
+/// What clients hear of a job that no bot could serve.
+fn refusal(text: &str) -> pb::JobResult {
+    const FAILED_PRECONDITION: i32 = 9;
+    let status = rpc::Status { code: FAILED_PRECONDITION, message: text.to_owned(), details: Vec::new() };
+    pb::JobResult { status: status.encode_to_vec().into(), ..pb::JobResult::default() }
 }
 
 fn put_operation(

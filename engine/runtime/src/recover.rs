@@ -53,11 +53,12 @@ pub fn recover(
     }
     let sessions = read(store, partition, Table::Sessions, codec::decode_session)?;
     let drains = read(store, partition, Table::Drains, codec::decode_drain)?;
+    let quarantines = read(store, partition, Table::Quarantines, codec::decode_quarantine)?;
     let sequence = if broken(Mutant::SequenceRestarts) { 1 } else { store.next_sequence(partition)? };
     let mut heads = Heads::new(limits, leases.iter().map(|row| row.lease.job));
     scan(store, partition, Table::Jobs, |key, value| heads.look(key, value))?;
     let (jobs, hidden) = heads.finish().map_err(|source| RecoverError::Row { table: Table::Jobs.name(), source })?;
-    let rows = Rows { jobs, leases, sessions, drains };
+    let rows = Rows { jobs, leases, sessions, drains, quarantines };
     Ok(match hidden {
         None => (Partition::new(Book::restore(settings, now, rows), sequence), None),
         Some(hidden) => {

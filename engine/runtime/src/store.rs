@@ -31,7 +31,7 @@ pub enum Table {
     Jobs,
     /// Completed jobs, until retention deletes them.
     FinishedJobs,
-    /// Time of completion and job: the order in which retention deletes.
+    /// Time of completion, or later where a policy keeps it, and job: the order in which retention deletes.
     FinishedByTime,
     /// Operation to job: for queries.
     Operations,
@@ -41,10 +41,12 @@ pub enum Table {
     Sessions,
     /// What a job runs: written once when it is created.
     Bodies,
-    /// What a job gave: written once when it completes.
+    /// What a job gave: written when it completes, and before if a policy is asked about its last attempt.
     Results,
     /// Drains that an operator has set.
     Drains,
+    /// Quarantines that a policy has set.
+    Quarantines,
     /// Plugin versions and active sets.
     Plugins,
     /// Plugins' own key-value rows, each beside the plugin's cursor in the feed.
@@ -53,7 +55,7 @@ pub enum Table {
 
 impl Table {
     /// Every table, in a fixed order.
-    pub const ALL: [Table; 12] = [
+    pub const ALL: [Table; 13] = [
         Table::Meta,
         Table::Jobs,
         Table::FinishedJobs,
@@ -64,6 +66,7 @@ impl Table {
         Table::Bodies,
         Table::Results,
         Table::Drains,
+        Table::Quarantines,
         Table::Plugins,
         Table::PluginData,
     ];
@@ -81,6 +84,7 @@ impl Table {
             Table::Bodies => "bodies",
             Table::Results => "results",
             Table::Drains => "drains",
+            Table::Quarantines => "quarantines",
             Table::Plugins => "plugins",
             Table::PluginData => "plugin_data",
         }

@@ -1,15 +1,21 @@
-//! Retention: finished operations and old feed records leave, a bounded step at a time.
+//! Retention: finished operations and old feed records leave, a bounded step at a time. A policy may keep a job longer.
 
 use std::{
     ops::{ControlFlow, Range},
     time::Duration,
 };
 
-use berth_core::Timestamp;
+use berth_core::{JobId, JobRow, JobRowState, Outcome, Timestamp};
+use berth_proto::{reapi::RequestMetadata, store as pb};
+use bytes::Bytes;
+use prost::Message;
 
 use crate::{
-    Engine, EngineError, codec,
+    Engine, EngineError,
+    asker::requester,
+    codec,
     partition::RowsFn,
+    policy::{Policy, hooks::PruneQuestion},
     store::{Batch, PartitionId, Store, StoreError, Table},
 };
 
@@ -31,8 +37,14 @@ impl Default for Retention {
     }
 }
 
-/// Jobs that one step deletes.
+/// Jobs that one step looks at, and that a policy is asked about in one call.
 const JOBS_A_STEP: usize = 256;
+
+/// A job that is kept is looked at again after this time at the earliest: a step must not meet it once more.
+const KEPT_MIN: Duration = Duration::from_secs(60);
+
+/// The longest time for which a policy may keep a job at a time.
+const KEPT_MAX: Duration = Duration::from_secs(10 * 365 * 24 * 60 * 60);
 
 /// Feed records that one step drops.
 const RECORDS_A_STEP: u64 = 65_536;
@@ -49,7 +61,8 @@ pub async fn sweep(engine: &Engine, retention: Retention) -> Result<usize, Engin
     loop {
         let (store, partition) = (engine.history().store().clone(), engine.history().partition());
         let now = engine.now();
-        let step = tokio::task::spawn_blocking(move || plan(&*store, partition, now, retention)).await;
+        let policy = engine.policy().clone();
+        let step = tokio::task::spawn_blocking(move || plan(&*store, partition, &*policy, now, retention)).await;
         let Some((jobs, more, rows)) = step.map_err(|_| EngineError::Stopping)?? else { return Ok(swept) };
         swept += jobs;
         // Durable when it returns: the next look would find the rows again.
@@ -62,7 +75,13 @@ pub async fn sweep(engine: &Engine, retention: Retention) -> Result<usize, Engin
 
 type Step = Option<(usize, bool, RowsFn)>;
 
-fn plan(store: &dyn Store, partition: PartitionId, now: Timestamp, retention: Retention) -> Result<Step, StoreError> {
+fn plan(
+    store: &dyn Store,
+    partition: PartitionId,
+    policy: &dyn Policy,
+    now: Timestamp,
+    retention: Retention,
+) -> Result<Step, StoreError> {
     let mut due = Vec::new();
     store.scan(partition, Table::FinishedByTime, &[], &mut |key, _| match codec::finished_key_job(key) {
         Some((at, job)) if now.since(at) > retention.finished && due.len() < JOBS_A_STEP => {
@@ -74,25 +93,27 @@ fn plan(store: &dyn Store, partition: PartitionId, now: Timestamp, retention: Re
     let keys: Vec<_> = due.iter().map(|(_, job)| codec::id_key(job.0)).collect();
     let keys: Vec<&[u8]> = keys.iter().map(|key| key.as_slice()).collect();
     let rows = store.get(partition, Table::FinishedJobs, &keys)?;
-    let handles: Vec<_> = rows
-        .into_iter()
-        .flatten()
-        .filter_map(|bytes| codec::decode_job(&bytes).ok())
-        .flat_map(|row| row.operations)
-        .map(|handle| handle.operation)
-        .collect();
+    let rows: Vec<_> = rows.into_iter().map(|bytes| bytes.and_then(|bytes| codec::decode_job(&bytes).ok())).collect();
+    let keep = ask(store, partition, policy, now, &rows)?;
+    let handles = rows.iter().zip(&keep).filter(|(_, keep)| keep.is_none()).filter_map(|(row, _)| row.as_ref());
+    let handles: Vec<_> = handles.flat_map(|row| &row.operations).map(|handle| handle.operation).collect();
     let trim = old_records(store, partition, now, retention)?;
     if due.is_empty() && trim.is_none() {
         return Ok(None);
     }
-    let (jobs, more) = (due.len(), due.len() == JOBS_A_STEP || trim.is_some_and(|(_, more)| more));
+    let (looked_at, jobs) = (due.len(), keep.iter().filter(|keep| keep.is_none()).count());
+    let more = looked_at == JOBS_A_STEP || trim.is_some_and(|(_, more)| more);
     let rows = move |batch: &mut Batch| {
-        for (at, job) in due {
-            let key = codec::id_key(job.0);
+        for ((at, job), keep) in due.into_iter().zip(keep) {
             batch.delete(Table::FinishedByTime, &codec::finished_key(at, job));
-            batch.delete(Table::FinishedJobs, &key);
-            batch.delete(Table::Bodies, &key);
-            batch.delete(Table::Results, &key);
+            match keep {
+                Some(keep) => {
+                    // Where it is met again after that time.
+                    let again = now.after(keep).0.saturating_sub(retention.finished.as_micros() as u64);
+                    batch.put(Table::FinishedByTime, &codec::finished_key(Timestamp(again), job), |_| {});
+                }
+                None => forget(job, batch),
+            }
         }
         for operation in handles {
             batch.delete(Table::Operations, &codec::id_key(operation.0));
@@ -104,7 +125,83 @@ fn plan(store: &dyn Store, partition: PartitionId, now: Timestamp, retention: Re
     Ok(Some((jobs, more, Box::new(rows))))
 }
 
-/// The first position that stays, if anything goes, and whether more goes after it.
+fn forget(job: JobId, batch: &mut Batch) {
+    let key = codec::id_key(job.0);
+    batch.delete(Table::FinishedJobs, &key);
+    batch.delete(Table::Bodies, &key);
+    batch.delete(Table::Results, &key);
+}
+
+/// How much longer each is kept; `None`: not at all. Asks about those whose instance has a policy for it.
+fn ask(
+    store: &dyn Store,
+    partition: PartitionId,
+    policy: &dyn Policy,
+    now: Timestamp,
+    rows: &[Option<JobRow>],
+) -> Result<Vec<Option<Duration>>, StoreError> {
+    let mut keep = vec![None; rows.len()];
+    let asked = |row: &&JobRow| policy.asks(&row.instance.0).prune;
+    let asked: Vec<(usize, &JobRow)> =
+        rows.iter().enumerate().filter_map(|(at, row)| Some((at, row.as_ref().filter(asked)?))).collect();
+    if asked.is_empty() {
+        return Ok(keep);
+    }
+    let keys: Vec<_> = asked.iter().map(|(_, row)| codec::id_key(row.job.0)).collect();
+    let keys: Vec<&[u8]> = keys.iter().map(|key| key.as_slice()).collect();
+    let bodies = store.get(partition, Table::Bodies, &keys)?;
+    // What cannot be read is as what was not sent.
+    let body = |bytes: Option<Bytes>| bytes.and_then(|bytes| pb::JobBody::decode(bytes).ok()).unwrap_or_default();
+    let bodies = bodies.into_iter().map(|bytes| {
+        let body = body(bytes);
+        let metadata = RequestMetadata::decode(body.request_metadata.clone()).unwrap_or_default();
+        (body, metadata)
+    });
+    let bodies: Vec<_> = bodies.collect();
+    let ids: Vec<_> = asked.iter().map(|(_, row)| (row.job.to_string(), row.action.to_string())).collect();
+    let questions: Vec<_> = asked
+        .iter()
+        .zip(&bodies)
+        .zip(&ids)
+        .map(|(((_, row), (body, metadata)), (job, action_digest))| {
+            let (code, at) = end_of(row);
+            PruneQuestion {
+                requester: requester(&row.instance.0, body, metadata),
+                job,
+                action_digest,
+                code,
+                ended: now.since(at),
+            }
+        })
+        .collect();
+    let answers = policy.before_prune(&questions);
+    for ((at, _), answer) in asked.iter().zip(answers) {
+        keep[*at] = (!answer.is_zero()).then(|| answer.clamp(KEPT_MIN, KEPT_MAX));
+    }
+    Ok(keep)
+}
+
+/// `google.rpc.Code` of a job's end, and when that was.
+fn end_of(row: &JobRow) -> (i32, Timestamp) {
+    const CANCELLED: i32 = 1;
+    const DEADLINE_EXCEEDED: i32 = 4;
+    const FAILED_PRECONDITION: i32 = 9;
+    const ABORTED: i32 = 10;
+    const UNAVAILABLE: i32 = 14;
+    let JobRowState::Completed { at, outcome } = row.state else { return (0, row.queued_at) };
+    let code = match outcome {
+        Outcome::Reported { code, .. } | Outcome::Failed { code } => code,
+        Outcome::Cached => 0,
+        Outcome::Cancelled => CANCELLED,
+        Outcome::QueueTimeout => UNAVAILABLE,
+        Outcome::ExecutionTimeout => DEADLINE_EXCEEDED,
+        Outcome::AttemptsExhausted { .. } => ABORTED,
+        Outcome::Refused => FAILED_PRECONDITION,
+    };
+    (code, at)
+}
+
+/// The first position that stays, if anything goes, and whether more may go after it.
 fn old_records(
     store: &dyn Store,
     partition: PartitionId,

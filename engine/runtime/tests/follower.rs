@@ -293,6 +293,7 @@ fn row(job: JobId, outcome: Outcome) -> JobRow {
         offers: 3,
         attempts_used: 0,
         operations: Vec::new(),
+        setbacks: None,
         state: JobRowState::Completed { at: Timestamp(2_000), outcome },
     }
 }

@@ -34,6 +34,7 @@ fn house(disk: &Disk) -> House {
         clock: Clock::system(),
         observer: Arc::new(()),
         reserve_bytes: 0,
+        policy: Arc::new(berth_runtime::builtin::BuiltinPolicy),
         heads: Limits::default(),
     };
     let (engine, _) = Engine::start(store, committer, PartitionId(0), options).unwrap();

@@ -133,6 +133,7 @@ impl Server {
             observer: Arc::new(()),
             reserve_bytes: 0,
             heads: Limits { jobs: 1, lines: 1 },
+            policy: Arc::new(berth_runtime::builtin::BuiltinPolicy),
         };
         let (engine, driver) = Engine::start(store.clone(), committer, PARTITION, options).unwrap();
         Self { store, engine, driver }
@@ -214,6 +215,7 @@ async fn a_row_that_cannot_be_read_ends_the_driver_though_bots_were_served() {
             offers: 0,
             attempts_used: 0,
             operations: Vec::new(),
+            setbacks: None,
             state: berth_core::JobRowState::Queued,
         };
         let key = berth_runtime::codec::id_key(1);

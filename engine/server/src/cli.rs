@@ -161,6 +161,14 @@ pub(crate) enum BotsCommand {
         #[arg(long)]
         undo: bool,
     },
+    /// End the quarantine that a policy put a bot in
+    Release {
+        /// The bot's id, as `berth bots list` prints it
+        bot_id: String,
+        /// Instance of the bot
+        #[arg(long, value_name = "NAME", default_value = "main")]
+        instance: String,
+    },
 }
 
 #[derive(Args)]

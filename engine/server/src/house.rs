@@ -6,6 +6,7 @@ use anyhow::Context;
 use berth_api::{CacheLimits, Health, Instances, Services, Unpinner, transport};
 use berth_bot::{BotConfig, Shutdown};
 use berth_cas::{EmbeddedCas, ExternalCas, Storage, StorageOptions, SystemClock};
+use berth_core::InstanceName;
 use berth_runtime::{
     Committer, Engine, Options,
     cas::Cas,
@@ -38,6 +39,9 @@ const SWEEP_EVERY: Duration = Duration::from_secs(60);
 /// How long events gather before their consumers are asked, where few happen: each call is followed by a commit, and a
 /// build that sends one action after the other would wait behind those.
 const LISTEN_LINGER: Duration = Duration::from_millis(10);
+
+/// How often core is told what policies want to be asked, if that has changed.
+const POLICIES_EVERY: Duration = Duration::from_secs(1);
 
 /// A running server.
 pub(crate) struct House {
@@ -85,6 +89,7 @@ impl House {
             observer: Arc::new(Unpinner::new(cas.clone())),
             reserve_bytes: config.raw.store.reserve_bytes,
             heads: Limits::default(),
+            policy: policies.policy.clone(),
         };
         let doors = Doors::build()?;
         let (engine, driver) = {
@@ -93,6 +98,7 @@ impl House {
         };
         tokio::spawn(pin_recovered(engine.clone(), cas.clone()));
         tokio::spawn(watch_space(engine.clone()));
+        tokio::spawn(follow_policies(engine.clone(), config.instances.clone()));
         tokio::spawn(keep_tidy(engine.clone(), config.retention()));
 
         let services = Services::new(
@@ -178,6 +184,7 @@ fn services_config(config: &Config) -> berth_api::Config {
     berth_api::Config {
         execution_timeout_max: Duration::from_secs(scheduler.execution_timeout_max_s),
         queue_timeout: (scheduler.queue_timeout_s > 0).then(|| Duration::from_secs(scheduler.queue_timeout_s)),
+        tenant_header: Some(scheduler.tenant_header.clone()).filter(|header| !header.is_empty()),
         cache: CacheLimits {
             batch_bytes_max: berth_cas::BATCH_BYTES_MAX,
             update_enabled: config.raw.cas.clients_may_update_actions,
@@ -238,6 +245,25 @@ async fn watch_space(engine: Engine) {
             Ok(Err(error)) => tracing::warn!(%error, "the free space of the disk is not known"),
             Err(_) => return,
         }
+    }
+}
+
+/// Core is told which questions policies answer; that changes with the versions that are active.
+async fn follow_policies(engine: Engine, instances: Vec<String>) {
+    let instances: Vec<_> = instances.iter().map(|name| InstanceName::from(name.as_str())).collect();
+    let mut known = None;
+    let mut ticks = tokio::time::interval(POLICIES_EVERY);
+    loop {
+        ticks.tick().await;
+        let asks: Vec<_> = instances.iter().map(|name| engine.policy().asks(&name.0)).collect();
+        if known.as_ref() == Some(&asks) {
+            continue;
+        }
+        if let Err(error) = engine.learn_asks(&instances).await {
+            tracing::debug!(%error, "the engine is not told of policies any more");
+            return;
+        }
+        known = Some(asks);
     }
 }
 

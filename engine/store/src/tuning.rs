@@ -73,6 +73,7 @@ pub(crate) fn families(options: &RocksOptions) -> Vec<(&'static str, Options)> {
             | Table::Leases
             | Table::Sessions
             | Table::Drains
+            | Table::Quarantines
             | Table::Plugins
             | Table::PluginData => false,
         };

@@ -24,6 +24,8 @@ pub(crate) enum Doing {
     Done { code: i32, cacheable: bool },
     /// Was told to stop, and has not stopped yet.
     Stopping,
+    /// Ran it; the command failed.
+    CommandFailed,
     /// Gave it up.
     GaveUp,
 }
@@ -107,6 +109,7 @@ impl Bot {
                 Doing::Pending => ReportedState::Pending,
                 Doing::Working | Doing::Stopping => ReportedState::Active,
                 Doing::Done { code, cacheable } => ReportedState::Completed { code, cacheable },
+                Doing::CommandFailed => ReportedState::CommandFailed,
                 Doing::GaveUp => ReportedState::Cancelled,
             };
             leases.push(LeaseReport { lease: *lease, state });
@@ -114,7 +117,9 @@ impl Bot {
         if !calm {
             self.misreport(&mut leases, rng);
         }
-        let results = leases.iter().filter(|report| matches!(report.state, ReportedState::Completed { .. }));
+        let results = leases
+            .iter()
+            .filter(|report| matches!(report.state, ReportedState::Completed { .. } | ReportedState::CommandFailed));
         let results = results.map(|report| (report.lease, format!("{} {}", self.id, report.lease).into())).collect();
         let update = UpdateSession {
             session,
@@ -221,7 +226,7 @@ impl Bot {
         match *doing {
             Doing::Pending => *doing = if rng.chance(800) { Doing::Working } else { finished },
             Doing::Working => *doing = finished,
-            Doing::Done { .. } | Doing::GaveUp => {}
+            Doing::Done { .. } | Doing::CommandFailed | Doing::GaveUp => {}
             Doing::Stopping => {
                 let lease = *lease;
                 self.leases.remove(&lease);
@@ -255,6 +260,7 @@ fn finish(rng: &mut Rng) -> Doing {
         2 => Doing::Done { code: 14, cacheable: false },
         3 => Doing::Done { code: 3, cacheable: false },
         4 => Doing::Done { code: 0, cacheable: false },
+        5 => Doing::CommandFailed,
         _ => Doing::Done { code: 0, cacheable: true },
     }
 }

@@ -3,7 +3,10 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
-use berth_core::{Book, Fact, JobId, JobRowState, OperationId, Outcome, Rows, SessionId, Settings, Stage, Timestamp};
+use berth_core::{
+    AttemptReason, Book, Fact, JobId, JobRowState, LeaseId, OperationId, Outcome, Rows, SessionId, Settings, Stage,
+    Timestamp,
+};
 use berth_proto::store as pb;
 use berth_runtime::{
     codec::{self, CodecError},
@@ -53,6 +56,8 @@ pub(crate) struct Ledger {
     promises: BTreeMap<OperationId, Promise>,
     promised: VecDeque<OperationId>,
     ended: BTreeSet<SessionId>,
+    /// Attempts that took too long: their bots may go on for a while, though somebody else tries again.
+    timed_out: BTreeSet<LeaseId>,
     /// Whose end a client asked for: nothing is promised of them any more.
     deleted: BTreeSet<OperationId>,
 }
@@ -72,6 +77,7 @@ impl Ledger {
             promises: BTreeMap::new(),
             promised: VecDeque::new(),
             ended: BTreeSet::new(),
+            timed_out: BTreeSet::new(),
             deleted: BTreeSet::new(),
         }
     }
@@ -93,12 +99,24 @@ impl Ledger {
                         self.jobs.get_mut(job).ok_or_else(|| Violation(format!("{job:?} was never created")))?;
                     rule!(truth.outcome.is_none(), "{job:?} is completed twice");
                     truth.outcome = Some(*outcome);
-                    truth.result = work.results.iter().find(|(of, _)| of == job).map(|(_, result)| result.clone());
+                }
+                Fact::JobRefused { job, .. } => {
+                    let truth =
+                        self.jobs.get_mut(job).ok_or_else(|| Violation(format!("{job:?} was never created")))?;
+                    rule!(truth.outcome.is_none(), "{job:?} is completed twice");
+                    truth.outcome = Some(Outcome::Refused);
+                }
+                Fact::AttemptFailed(failed) if failed.failed.reason == AttemptReason::Timeout => {
+                    self.timed_out.insert(failed.lease);
                 }
                 Fact::OperationDeleted { operation, .. } => drop(self.deleted.insert(*operation)),
                 Fact::SessionClosed { session, .. } => drop(self.ended.insert(*session)),
                 _ => {}
             }
+        }
+        for (job, result) in &work.results {
+            let truth = self.jobs.get_mut(job).ok_or_else(|| Violation(format!("{job:?} was never created")))?;
+            truth.result = result.clone();
         }
         while self.order.len() > 4 * CHECKED {
             let oldest = self.order.pop_front().expect("it is long");
@@ -111,7 +129,7 @@ impl Ledger {
         for (fact, (sequence, _)) in work.facts.iter().zip(&work.records) {
             match fact {
                 Fact::JobCreated(_) => drop(self.turns.insert(*sequence, false)),
-                Fact::JobCompleted { .. } => drop(self.turns.insert(*sequence, true)),
+                Fact::JobCompleted { .. } | Fact::JobRefused { .. } => drop(self.turns.insert(*sequence, true)),
                 _ => {}
             }
         }
@@ -129,7 +147,9 @@ impl Ledger {
         for fact in &work.facts {
             match fact {
                 Fact::JobCreated(created) => self.check_job(store, created.job)?,
-                Fact::JobCompleted { job, .. } => self.check_job(store, *job)?,
+                Fact::JobCompleted { job, .. } | Fact::JobRefused { job, .. } => self.check_job(store, *job)?,
+                Fact::AttemptFailed(failed) => self.check_job(store, failed.lease.job)?,
+                Fact::AttemptDecided(decided) => self.check_job(store, decided.job)?,
                 _ => {}
             }
         }
@@ -154,6 +174,11 @@ impl Ledger {
     /// Whether the session's end is durable.
     pub(crate) fn has_ended(&self, session: SessionId) -> bool {
         self.ended.contains(&session)
+    }
+
+    /// Whether the attempt ended because it took too long.
+    pub(crate) fn timed_out(&self, lease: LeaseId) -> bool {
+        self.timed_out.contains(&lease)
     }
 
     pub(crate) fn trim(&mut self, below: u64) {
@@ -249,6 +274,7 @@ impl Ledger {
             leases: read(store, Table::Leases, codec::decode_lease)?,
             sessions: read(store, Table::Sessions, codec::decode_session)?,
             drains: read(store, Table::Drains, codec::decode_drain)?,
+            quarantines: read(store, Table::Quarantines, codec::decode_quarantine)?,
         };
         let restored = Book::restore(self.settings, now, read).rows();
         if let Some(book) = book {
@@ -308,8 +334,12 @@ impl Ledger {
         Ok(handle.and_then(|handle| match (handle.cancelled, row.state) {
             (Some(_), _) => Some(Stage::Completed(Outcome::Cancelled)),
             (None, JobRowState::Completed { outcome, .. }) => Some(Stage::Completed(outcome)),
-            (None, JobRowState::Queued) if loading => Some(Stage::Queued),
-            (None, JobRowState::Queued | JobRowState::Leased) => None,
+            (None, JobRowState::Queued | JobRowState::Deciding | JobRowState::Delayed { .. }) if loading => {
+                Some(Stage::Queued)
+            }
+            (None, JobRowState::Queued | JobRowState::Leased | JobRowState::Deciding | JobRowState::Delayed { .. }) => {
+                None
+            }
         }))
     }
 }

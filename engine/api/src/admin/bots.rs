@@ -3,7 +3,10 @@
 use std::sync::Arc;
 
 use berth_core::{BotStatus, PropertySet, SessionView};
-use berth_proto::admin::{Bot, DrainBotRequest, DrainBotResponse, ListBotsRequest, ListBotsResponse, bots_server};
+use berth_proto::admin::{
+    Bot, DrainBotRequest, DrainBotResponse, ListBotsRequest, ListBotsResponse, ReleaseBotRequest, ReleaseBotResponse,
+    bots_server,
+};
 use tonic::{Request, Response, Status};
 
 use super::{check_peer, chosen, show};
@@ -36,6 +39,15 @@ impl bots_server::Bots for AdminBots {
     async fn drain_bot(&self, request: Request<DrainBotRequest>) -> Result<Response<DrainBotResponse>, Status> {
         check_peer(&request)?;
         Ok(Response::new(self.drain(&request.into_inner()).await?))
+    }
+
+    async fn release_bot(&self, request: Request<ReleaseBotRequest>) -> Result<Response<ReleaseBotResponse>, Status> {
+        check_peer(&request)?;
+        let request = request.into_inner();
+        let instance = self.instances.get("instance", &request.instance)?;
+        let released = instance.engine.release(instance.name.clone(), request.bot_id.as_str().into()).await;
+        released.map_err(Error::from)?;
+        Ok(Response::new(ReleaseBotResponse {}))
     }
 }
 
@@ -74,6 +86,7 @@ fn bot(session: &SessionView) -> Bot {
         properties: show::properties(&offered),
         opened_at: Some(convert::timestamp(session.opened_at)),
         last_contact: Some(convert::timestamp(session.contact)),
+        quarantined_until: session.quarantined.map(convert::timestamp),
     }
 }
 

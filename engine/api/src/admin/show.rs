@@ -62,7 +62,9 @@ pub(super) async fn row(engine: &Engine, row: &JobRow) -> Result<admin::Job, Err
     };
     let job = job.show(engine).await?;
     Ok(match row.state {
-        JobRowState::Queued => admin::Job { stage: "QUEUED".into(), ..job },
+        JobRowState::Queued | JobRowState::Deciding | JobRowState::Delayed { .. } => {
+            admin::Job { stage: "QUEUED".into(), ..job }
+        }
         JobRowState::Leased => admin::Job { stage: "EXECUTING".into(), ..job },
         JobRowState::Completed { at, outcome } => admin::Job {
             stage: "COMPLETED".into(),
@@ -141,6 +143,9 @@ fn outcome(outcome: Outcome) -> String {
         Outcome::AttemptsExhausted { code } => {
             format!("attempts exhausted, the last one: {}", Code::from_i32(code).description())
         }
+        Outcome::Failed { code: 0 } => "ended by policy: the command failed".into(),
+        Outcome::Failed { code } => format!("ended by policy: {}", Code::from_i32(code).description()),
+        Outcome::Refused => "refused: no bot can serve it".into(),
     }
 }
 
@@ -153,8 +158,21 @@ fn explain(waiting: Waiting) -> admin::Waiting {
             ("NO_BOT_OFFERS", reason.into(), Vec::new())
         }
         Why::NoBotOffers { missing } => ("NO_BOT_OFFERS", format!("no bot offers {missing}"), properties(&missing)),
-        Why::BotsTakeNoWork { drained, unwell } => {
-            let reason = format!("every bot that fits takes no work: {drained} drained, {unwell} not well or leaving");
+        Why::PolicyAsked => {
+            ("POLICY_ASKED", "an attempt failed, and a policy is asked what becomes of the job".into(), Vec::new())
+        }
+        Why::Delayed { until } => {
+            let reason = format!("an attempt failed; there is another one, not before {}", convert::timestamp(until));
+            ("DELAYED", reason, Vec::new())
+        }
+        Why::AvoidsBots { bots } => {
+            let reason = format!("it waits for another bot than {}, which failed it", bots.join(", "));
+            ("AVOIDS_BOTS", reason, Vec::new())
+        }
+        Why::BotsTakeNoWork { drained, quarantined, unwell } => {
+            let reason = format!(
+                "every bot that fits takes no work: {drained} drained, {quarantined} in quarantine, {unwell} not well or leaving"
+            );
             ("BOTS_TAKE_NO_WORK", reason, Vec::new())
         }
         Why::BotsBusy => {

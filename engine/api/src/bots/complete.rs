@@ -29,14 +29,17 @@ impl Bots {
         let mut results = Vec::with_capacity(completed.len());
         for Completed { lease, status, result } in completed {
             let (result, bytes) = result.unzip();
-            let well = result.filter(|result| status.code == Code::Ok as i32 && result.exit_code == 0);
-            let cacheable = match well {
-                Some(result) => self.cache(instance, session, lease, result).await?,
-                None => false,
+            let state = match result {
+                Some(result) if status.code == Code::Ok as i32 && result.exit_code == 0 => {
+                    let cacheable = self.cache(instance, session, lease, result).await?;
+                    ReportedState::Completed { code: status.code, cacheable }
+                }
+                Some(_) if status.code == Code::Ok as i32 => ReportedState::CommandFailed,
+                Some(_) | None => ReportedState::Completed { code: status.code, cacheable: false },
             };
             // Stored only if this very report ends the job: the engine sees to it.
             results.push((lease, stored(bytes, &status)));
-            leases.push(LeaseReport { lease, state: ReportedState::Completed { code: status.code, cacheable } });
+            leases.push(LeaseReport { lease, state });
         }
         Ok((leases, results))
     }
@@ -74,5 +77,5 @@ impl Bots {
 
 fn stored(action_result: Option<Bytes>, status: &rpc::Status) -> pb::JobResult {
     let status = if status.code == Code::Ok as i32 { Bytes::new() } else { status.encode_to_vec().into() };
-    pb::JobResult { action_result: action_result.unwrap_or_default(), status }
+    pb::JobResult { action_result: action_result.unwrap_or_default(), status, ..pb::JobResult::default() }
 }

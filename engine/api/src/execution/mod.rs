@@ -3,6 +3,7 @@
 //! `prepare` checks everything that must hold before there is a job, `submit` asks policy and hands the job to the
 //! engine, `stream` tells the client how it goes.
 
+mod admit;
 mod prepare;
 mod stream;
 mod submit;

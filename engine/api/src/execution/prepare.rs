@@ -17,6 +17,8 @@ use crate::{convert, error::Error, instances::Instance, pins};
 /// As much of a command line as lists show.
 const COMMAND_LINE_BYTES_MAX: usize = 512;
 
+const TIMEOUT: &str = "action.timeout";
+
 /// A request that may become a job.
 pub(super) struct Prepared {
     pub(super) action_digest: Digest,
@@ -24,6 +26,12 @@ pub(super) struct Prepared {
     pub(super) skip_cache_lookup: bool,
     pub(super) priority: i32,
     pub(super) execution_timeout: Duration,
+    /// As the action has it.
+    pub(super) timeout: Option<Duration>,
+    /// How long it may wait for a bot.
+    pub(super) queue_timeout: Option<Duration>,
+    pub(super) command: Command,
+    pub(super) locality_hint: String,
     /// Name and value of each platform property.
     pub(super) platform: Vec<(String, String)>,
     pub(super) metadata: RequestMetadata,
@@ -54,7 +62,8 @@ impl Execution {
         let action: Action = parse("action_digest", "an Action", action_bytes.clone())?;
         let command_digest = convert::digest("action.command_digest", action.command_digest.as_ref())?;
         let input_root = convert::digest("action.input_root_digest", action.input_root_digest.as_ref())?;
-        let execution_timeout = self.execution_timeout(action.timeout)?;
+        let timeout = action_timeout(action.timeout)?;
+        let execution_timeout = self.execution_timeout(timeout)?;
 
         // A client that must upload something learns of all of it at once.
         let command_bytes = self.cas.read(name, &command_digest, self.config.action_bytes_max).await?;
@@ -72,7 +81,11 @@ impl Execution {
         }
 
         let command_line = command_line(&command.arguments);
-        let platform = action.platform.or(command.platform).map(|platform| platform.properties).unwrap_or_default();
+        let platform = action
+            .platform
+            .or_else(|| command.platform.clone())
+            .map(|platform| platform.properties)
+            .unwrap_or_default();
         let platform: Vec<_> = platform.into_iter().map(|property| (property.name, property.value)).collect();
         let property = |(name, value): &(String, String)| pb::Property { name: name.clone(), value: value.clone() };
 
@@ -89,6 +102,10 @@ impl Execution {
             skip_cache_lookup: request.skip_cache_lookup,
             priority: request.execution_policy.map_or(0, |policy| policy.priority),
             execution_timeout,
+            timeout,
+            queue_timeout: self.config.queue_timeout,
+            command,
+            locality_hint: convert::locality_hint(headers),
             body: pb::JobBody {
                 action: action_bytes,
                 command_line,
@@ -96,6 +113,7 @@ impl Execution {
                 command_digest: Some(pins::to_store(&command_digest)),
                 input_root: Some(pins::to_store(&input_root)),
                 request_metadata,
+                tenant: convert::tenant(headers, self.config.tenant_header.as_deref()),
                 ..pb::JobBody::default()
             },
             platform,
@@ -107,18 +125,21 @@ impl Execution {
     }
 
     /// How long one attempt may take by our clock.
-    fn execution_timeout(&self, asked: Option<prost_types::Duration>) -> Result<Duration, Error> {
-        const FIELD: &str = "action.timeout";
+    fn execution_timeout(&self, asked: Option<Duration>) -> Result<Duration, Error> {
         let longest = self.config.execution_timeout_max;
-        let asked = asked.map(|asked| convert::duration(FIELD, asked)).transpose()?;
-        // No action ends in no time: clients that mean "no limit of mine" send zero as well as nothing.
-        let timeout = asked.filter(|asked| !asked.is_zero()).unwrap_or(longest);
+        let timeout = asked.unwrap_or(longest);
         if timeout > longest {
             let problem = format!("{} s is longer than the limit of {} s", timeout.as_secs_f64(), longest.as_secs());
-            return Err(Error::field(FIELD, problem));
+            return Err(Error::field(TIMEOUT, problem));
         }
-        Ok(timeout.saturating_add(self.config.execution_grace))
+        Ok(self.with_grace(timeout))
     }
+}
+
+/// No action ends in no time: clients that mean "no limit of mine" send zero as well as nothing.
+fn action_timeout(asked: Option<prost_types::Duration>) -> Result<Option<Duration>, Error> {
+    let asked = asked.map(|asked| convert::duration(TIMEOUT, asked)).transpose()?;
+    Ok(asked.filter(|asked| !asked.is_zero()))
 }
 
 fn parse<M: Message + Default>(field: &'static str, what: &str, bytes: Bytes) -> Result<M, Error> {

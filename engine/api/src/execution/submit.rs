@@ -16,11 +16,13 @@ impl Execution {
         mut prepared: Prepared,
     ) -> Result<watch::Receiver<OperationView>, Error> {
         let operation = OperationId(names::draw(instance.engine.now()));
-        let submit = self.ask_policy(instance, operation, &mut prepared)?;
+        self.admit(instance, &mut prepared)?;
+        let mut submit = self.ask_policy(instance, operation, &mut prepared)?;
+        self.admit_to_queue(instance, &prepared, &mut submit).await?;
         let body = std::mem::take(&mut prepared.body);
         match prepared.cached.take() {
             Some(action_result) => {
-                let result = pb::JobResult { action_result, status: Default::default() };
+                let result = pb::JobResult { action_result, ..pb::JobResult::default() };
                 Ok(instance.engine.submit_cached(submit, body, result).await?)
             }
             None => self.submit_job(instance, submit, body, &prepared).await,
@@ -39,6 +41,7 @@ impl Execution {
         let metadata = &prepared.metadata;
         let question = PlaceQuestion {
             instance: name,
+            tenant: &prepared.body.tenant,
             priority: prepared.priority,
             label: &properties.label,
             invocation: &metadata.tool_invocation_id,
@@ -46,6 +49,7 @@ impl Execution {
             tool: metadata.tool_details.as_ref().map_or("", |tool| &tool.tool_name),
             mnemonic: &metadata.action_mnemonic,
             target: &metadata.target_id,
+            locality_hint: &prepared.locality_hint,
             ..PlaceQuestion::default()
         };
         let place = self.policy.place(&[question]).pop().expect("a policy answers every question");
@@ -62,7 +66,7 @@ impl Execution {
             lane: place.lane,
             weight: place.weight,
             rank: place.rank,
-            queue_timeout: self.config.queue_timeout,
+            queue_timeout: prepared.queue_timeout,
             execution_timeout: Some(prepared.execution_timeout),
         })
     }

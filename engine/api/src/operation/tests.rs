@@ -37,7 +37,7 @@ fn result() -> reapi::ActionResult {
 
 #[test]
 fn a_bots_result_reaches_the_client_whole_with_our_queued_stamp() {
-    let stored = pb::JobResult { action_result: result().encode_to_vec().into(), status: Bytes::new() };
+    let stored = pb::JobResult { action_result: result().encode_to_vec().into(), ..pb::JobResult::default() };
     let operation = finish(Outcome::Reported { code: 0, cacheable: false }, Some(&stored));
     let mut expected = result();
     let metadata = expected.execution_metadata.as_mut().unwrap();
@@ -53,14 +53,14 @@ fn a_bots_failure_reaches_the_client_with_its_details() {
         message: "missing".into(),
         details: vec![any::pack(&rpc::PreconditionFailure::default())],
     };
-    let stored = pb::JobResult { action_result: Bytes::new(), status: status.encode_to_vec().into() };
+    let stored = pb::JobResult { status: status.encode_to_vec().into(), ..pb::JobResult::default() };
     let operation = finish(Outcome::Reported { code: status.code, cacheable: false }, Some(&stored));
     assert_eq!(response(&operation), reapi::ExecuteResponse { status: Some(status), ..Default::default() });
 }
 
 #[test]
 fn a_cached_result_says_so_and_is_unchanged() {
-    let stored = pb::JobResult { action_result: result().encode_to_vec().into(), status: Bytes::new() };
+    let stored = pb::JobResult { action_result: result().encode_to_vec().into(), ..pb::JobResult::default() };
     let response = response(&finish(Outcome::Cached, Some(&stored)));
     assert!(response.cached_result);
     assert_eq!(response.result, Some(result()));
@@ -78,4 +78,16 @@ fn what_ended_without_a_report_has_a_response_that_says_how() {
         assert_eq!(response.status.unwrap().code, code as i32, "{outcome:?}");
         assert_eq!(response.result, None);
     }
+}
+
+#[test]
+fn what_a_policy_ended_says_so_beside_the_result() {
+    let message = "seen to fail on three bots".to_owned();
+    let stored = pb::JobResult { action_result: result().encode_to_vec().into(), message, ..pb::JobResult::default() };
+    let failed = response(&finish(Outcome::Failed { code: 0 }, Some(&stored)));
+    assert_eq!((failed.message.as_str(), failed.result.unwrap().exit_code), ("seen to fail on three bots", 3));
+    let status = rpc::Status { code: Code::FailedPrecondition as i32, message: "no such bot".into(), details: vec![] };
+    let stored = pb::JobResult { status: status.encode_to_vec().into(), ..pb::JobResult::default() };
+    let refused = response(&finish(Outcome::Refused, Some(&stored)));
+    assert_eq!((refused.status, refused.result), (Some(status), None));
 }

@@ -85,6 +85,7 @@ fn start(disk: &Disk, cas: &Arc<dyn Cas>) -> Engine {
         observer: Arc::new(Unpinner::new(cas.clone())),
         reserve_bytes: 0,
         heads: Limits::default(),
+        policy: Arc::new(berth_runtime::builtin::BuiltinPolicy),
     };
     Engine::start(store, committer, PartitionId(0), options).unwrap().0
 }

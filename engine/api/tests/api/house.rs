@@ -25,6 +25,7 @@ use berth_runtime::{
     cas::Cas,
     clock::Clock,
     memory::{Disk, MemoryStore},
+    policy::Policy,
     recover::{Limits, RecoverError},
     store::{PartitionId, Store},
 };
@@ -54,6 +55,7 @@ pub(crate) struct House {
     pub(crate) config: Config,
     /// How much a restart restores before it serves.
     pub(crate) heads: Limits,
+    pub(crate) policy: Arc<dyn Policy>,
 }
 
 /// A server that runs.
@@ -82,7 +84,13 @@ impl House {
             settings: Settings::default(),
             config: Config::default(),
             heads: Limits::default(),
+            policy: Arc::new(BuiltinPolicy),
         }
+    }
+
+    /// The same, with this policy.
+    pub(crate) fn with(policy: Arc<dyn Policy>) -> Self {
+        Self { policy, ..Self::new() }
     }
 
     pub(crate) async fn start(&self) -> Server {
@@ -95,8 +103,10 @@ impl House {
             observer: Arc::new(Unpinner::new(cas.clone())),
             reserve_bytes: 0,
             heads: self.heads,
+            policy: self.policy.clone(),
         };
         let (engine, driver) = Engine::start(store, committer, PartitionId(0), options).unwrap();
+        engine.learn_asks(&INSTANCES.map(berth_core::InstanceName::from)).await.unwrap();
         let pinned = tokio::spawn({
             let (engine, cas) = (engine.clone(), cas.clone());
             async move { berth_api::pin_incomplete(&engine, &*cas).await }
@@ -106,7 +116,7 @@ impl House {
             pinned.await.unwrap().unwrap();
         }
         let instances = Instances::new(INSTANCES.map(|name| (name.to_owned(), engine.clone())));
-        let services = Services::new(instances, Arc::new(BuiltinPolicy), cas.clone(), self.config.clone());
+        let services = Services::new(instances, self.policy.clone(), cas.clone(), self.config.clone());
         let mut routes = Routes::builder();
         let health = services.add_services(&mut routes).await;
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();

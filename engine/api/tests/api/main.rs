@@ -5,5 +5,6 @@ mod bots;
 mod execute;
 mod house;
 mod operations;
+mod questions;
 mod restart;
 mod together;

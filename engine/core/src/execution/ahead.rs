@@ -27,6 +27,10 @@ impl Book {
                 | Event::PollEnded { .. }
                 | Event::Undelivered { .. }
                 | Event::Drain { .. }
+                | Event::Release { .. }
+                | Event::Asking { .. }
+                | Event::Decided(_)
+                | Event::Unmatched(_)
                 | Event::Tick
                 | Event::JobsLoaded { .. } => {}
             }

@@ -48,6 +48,20 @@ impl Book {
                 }
                 self.requeue(index);
             }
+            Fact::AttemptFailed(failed) => {
+                let index = self.known_job(failed.lease.job);
+                self.release_lease(index);
+                self.jobs.details_mut(index).started_at = None;
+                self.setbacks.entry(index).or_default().row.note(failed.failed.clone());
+                self.await_decision(index, failed.failed.at);
+            }
+            Fact::AttemptDecided(decided) => self.apply_decided(decided),
+            Fact::DelayEnded { job, .. } => {
+                let index = self.known_job(*job);
+                self.end_setback(index);
+                self.enqueue(index);
+            }
+            Fact::JobRefused { job, at, .. } => self.apply_completed(*job, *at, Outcome::Refused),
             Fact::JobCompleted { job, at, outcome, ran_ms: _ } => self.apply_completed(*job, *at, *outcome),
             Fact::SessionOpened(opened) => self.apply_opened(opened),
             Fact::SessionChanged(changed) => self.apply_changed(changed),
@@ -59,6 +73,10 @@ impl Book {
                 } else {
                     self.drains.remove(&key);
                 }
+                self.fewer_bots |= *on;
+            }
+            Fact::QuarantineSet { instance, bot_id, until } => {
+                self.apply_quarantine((instance.clone(), bot_id.clone()), *until);
             }
         }
     }
@@ -118,8 +136,7 @@ impl Book {
     /// Puts a job that waits into the queue, with the deadline for waiting.
     pub(super) fn enqueue(&mut self, index: JobIx) {
         self.job_mut(index).state = JobState::Queued;
-        let spot = self.spot(index);
-        self.queue.push(spot, index);
+        self.begin_wait(index);
         if let Some(at) = self.deadline_of(index) {
             self.timers.insert((at, Timer::Job(index)));
             self.job_mut(index).timed = true;
@@ -128,11 +145,7 @@ impl Book {
 
     /// The job waits no more.
     fn dequeue(&mut self, index: JobIx) {
-        let line = self.job(index).line;
-        // Mostly it stands in front: then its details, which are far away, need not be read.
-        if !self.queue.remove_from_front(line, index) {
-            self.queue.remove(self.spot(index));
-        }
+        self.end_wait(index);
         if self.job(index).timed {
             let at = self.deadline_of(index).expect("a job that is timed has a deadline");
             self.timers.remove(&(at, Timer::Job(index)));
@@ -141,12 +154,13 @@ impl Book {
     }
 
     fn raise(&mut self, index: JobIx, rank: i64) {
-        let old = self.spot(index);
-        self.jobs.details_mut(index).place.0 = rank;
-        if self.job(index).state == JobState::Queued {
-            self.queue.remove(old);
-            self.queue.push(self.spot(index), index);
+        if self.job(index).state != JobState::Queued {
+            self.jobs.details_mut(index).place.0 = rank;
+            return;
         }
+        self.end_wait(index);
+        self.jobs.details_mut(index).place.0 = rank;
+        self.begin_wait(index);
     }
 
     fn apply_offered(&mut self, lease: LeaseId, session: SessionId, at: Timestamp) {
@@ -195,6 +209,7 @@ impl Book {
         match self.job(index).state {
             JobState::Queued => self.dequeue(index),
             JobState::Leased(_) => self.release_lease(index),
+            JobState::Deciding { .. } | JobState::Delayed { .. } => self.end_setback(index),
             JobState::Completed { .. } => panic!("a job ends once"),
         }
         self.job_mut(index).state = JobState::Completed { at, outcome };
@@ -238,6 +253,7 @@ impl Book {
         session.slots = changed.slots;
         session.hold_when_full = changed.hold_when_full;
         session.status = changed.status;
+        self.fewer_bots = true;
     }
 
     fn apply_closed(&mut self, session: SessionId) {
@@ -254,9 +270,10 @@ impl Book {
             self.bots.remove(&bot);
         }
         self.queue.leave_capabilities(session.class);
+        self.fewer_bots = true;
     }
 
-    fn known_job(&self, job: JobId) -> JobIx {
+    pub(super) fn known_job(&self, job: JobId) -> JobIx {
         self.jobs.find(job).expect("a fact names a job that exists")
     }
 

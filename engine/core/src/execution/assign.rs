@@ -2,8 +2,7 @@
 
 use super::{Book, job::JobState};
 use crate::{
-    BotStatus, Effect, Fact, LeaseId, Step, Timestamp,
-    mutant::{Mutant, broken},
+    Effect, Fact, LeaseId, Step, Timestamp,
     queue::{JobIx, SessionIx},
 };
 
@@ -11,10 +10,9 @@ impl Book {
     /// A job waits: it goes to the bot that has asked longest, if one may take it.
     pub(super) fn serve_waiting(&mut self, now: Timestamp, index: JobIx, step: &mut Step) {
         while self.job(index).state == JobState::Queued {
-            let Some(session) = self.queue.longest_waiting(self.queue.line(self.job(index).line).0) else { return };
-            let class = self.session(session).class;
+            let Some(session) = self.longest_asking(index) else { return };
             // Certain but for a job that is not loaded yet: then the bot waits for that one, and this one for them.
-            let Some(best) = self.best(class) else {
+            let Some(best) = self.best_for(session) else {
                 assert!(self.loading.is_some(), "at least the job itself is there for the bot");
                 return;
             };
@@ -26,8 +24,7 @@ impl Book {
     pub(super) fn fill(&mut self, now: Timestamp, index: SessionIx, step: &mut Step) {
         if self.takes_work(index) {
             while self.session(index).free() > 0 {
-                let class = self.session(index).class;
-                let Some(job) = self.best(class) else { break };
+                let Some(job) = self.best_for(index) else { break };
                 self.offer(now, job, index, step);
             }
         }
@@ -39,14 +36,6 @@ impl Book {
         } else if session.ticket.is_none() && session.free() > 0 && self.takes_work(index) {
             self.ask(index);
         }
-    }
-
-    /// Whether the bot may get new work at all.
-    pub(super) fn takes_work(&self, index: SessionIx) -> bool {
-        let session = self.session(index);
-        (session.status == BotStatus::Ok || broken(Mutant::UnwellGetsWork))
-            && session.poll.is_some()
-            && (broken(Mutant::DrainIgnored) || !self.is_drained(session))
     }
 
     pub(super) fn offer(&mut self, now: Timestamp, job: JobIx, index: SessionIx, step: &mut Step) {

@@ -5,7 +5,7 @@ use super::{Book, job::JobState};
 use crate::{
     Effect, Fact, JobId, LeaseId, OperationId, Outcome, Rejection, Step, Timestamp,
     mutant::{Mutant, broken},
-    queue::JobIx,
+    queue::{JobIx, SessionIx},
 };
 
 impl Book {
@@ -46,17 +46,24 @@ impl Book {
         let lease = LeaseId { job: job.id, attempt: job.offers };
         let holder = match job.state {
             JobState::Leased(live) => Some(live.session),
-            JobState::Queued | JobState::Completed { .. } => None,
+            JobState::Queued | JobState::Deciding { .. } | JobState::Delayed { .. } | JobState::Completed { .. } => {
+                None
+            }
         };
         self.complete(now, index, outcome, step);
         if let Some(holder) = holder {
-            let version = self.changed();
-            let session = self.session_mut(holder);
-            if !broken(Mutant::CancelFreesSlot) {
-                session.ghosts.push(lease);
-            }
-            session.version = version;
-            self.answer_soon(holder);
+            self.leave_ghost(holder, lease);
         }
+    }
+
+    /// The lease is over by our doing: its bot is told, and its slot stays busy until the bot lets go.
+    pub(super) fn leave_ghost(&mut self, holder: SessionIx, lease: LeaseId) {
+        let version = self.changed();
+        let session = self.session_mut(holder);
+        if !broken(Mutant::CancelFreesSlot) {
+            session.ghosts.push(lease);
+        }
+        session.version = version;
+        self.answer_soon(holder);
     }
 }

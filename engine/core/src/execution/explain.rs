@@ -1,7 +1,12 @@
 //! Why a job waits, in terms that an operator can act on.
 
-use super::{Book, job::JobState};
-use crate::{BotStatus, JobId, PropertySet};
+use std::sync::Arc;
+
+use super::{Book, job::JobState, session::Session};
+use crate::{
+    BotStatus, JobId, PropertySet, Timestamp,
+    queue::{JobIx, SessionIx},
+};
 
 /// What stands between a job and a bot.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -27,10 +32,24 @@ pub enum Why {
         /// What no bot has.
         missing: PropertySet,
     },
-    /// Every bot that fits is drained, unhealthy or going away.
+    /// An attempt failed, and a policy is asked what becomes of the job.
+    PolicyAsked,
+    /// An attempt failed, and there is another, but not before this time.
+    Delayed {
+        /// Until when.
+        until: Timestamp,
+    },
+    /// The bots that could take it now have failed it before; others that fit are busy or not asking.
+    AvoidsBots {
+        /// Their ids.
+        bots: Vec<Arc<str>>,
+    },
+    /// Every bot that fits is drained, in quarantine, unhealthy or going away.
     BotsTakeNoWork {
         /// How many are drained by an operator.
         drained: usize,
+        /// How many are in quarantine, and not drained.
+        quarantined: usize,
         /// How many say that they are not well, or going away.
         unwell: usize,
     },
@@ -45,18 +64,32 @@ impl Book {
     pub fn explain(&self, job: JobId) -> Option<Waiting> {
         let index = self.job_ix(job)?;
         let job = self.job(index);
-        if job.state != JobState::Queued {
-            return None;
-        }
+        let why = match job.state {
+            JobState::Queued => self.why_queued(index),
+            JobState::Deciding { .. } => Why::PolicyAsked,
+            JobState::Delayed { until } => Why::Delayed { until },
+            JobState::Leased(_) | JobState::Completed { .. } => return None,
+        };
+        let (ahead, queued_alike) = self.queue.ahead(self.spot(index));
+        let (class, _) = self.queue.line(job.line);
+        let bots_that_fit = self.sessions.iter().filter(|(_, s)| self.queue.serves(s.class, class)).count();
+        Some(Waiting { why, ahead, queued_alike, bots_that_fit })
+    }
+
+    fn why_queued(&self, index: JobIx) -> Why {
+        let job = self.job(index);
         let (needed, _) = self.queue.requirements(job.line);
         let (class, _) = self.queue.line(job.line);
         let instance = self.instance_of(index);
         let of_instance =
             || self.sessions.iter().map(|(_, s)| s).filter(|s| self.queue.instance_of(s.class) == instance);
         let fitting: Vec<_> = of_instance().filter(|s| self.queue.serves(s.class, class)).collect();
-        let drained = |s: &&&super::session::Session| self.is_drained(s);
-        let unwell = |s: &&&super::session::Session| s.status != BotStatus::Ok;
-        let why = if of_instance().next().is_none() {
+        let drained = |s: &&&Session| self.is_drained(s);
+        let quarantined = |s: &&&Session| !self.is_drained(s) && self.is_quarantined(s);
+        let away = |s: &&Session| s.status != BotStatus::Ok || self.is_drained(s) || self.is_quarantined(s);
+        let sessions = self.sessions.iter().map(|(at, s)| (SessionIx(at as u32), s));
+        let avoided: Vec<_> = sessions.filter(|(at, s)| s.ticket.is_some() && self.avoids(index, *at)).collect();
+        if of_instance().next().is_none() {
             Why::NoBots
         } else if fitting.is_empty() {
             let offered = |wanted: &crate::Property| {
@@ -65,15 +98,16 @@ impl Book {
                 })
             };
             Why::NoBotOffers { missing: needed.iter().filter(|p| !offered(p)).cloned().collect() }
-        } else if fitting.iter().all(|s| drained(&s) || unwell(&s)) {
-            let drained = fitting.iter().filter(drained).count();
-            Why::BotsTakeNoWork { drained, unwell: fitting.len() - drained }
-        } else if fitting.iter().all(|s| s.free() == 0 || drained(&s) || unwell(&s)) {
+        } else if fitting.iter().all(away) {
+            let (drained, quarantined) =
+                (fitting.iter().filter(drained).count(), fitting.iter().filter(quarantined).count());
+            Why::BotsTakeNoWork { drained, quarantined, unwell: fitting.len() - drained - quarantined }
+        } else if !avoided.is_empty() {
+            Why::AvoidsBots { bots: avoided.iter().map(|(_, s)| s.bot_id().into()).collect() }
+        } else if fitting.iter().all(|s| s.free() == 0 || away(s)) {
             Why::BotsBusy
         } else {
             Why::BotsNotAsking
-        };
-        let (ahead, queued_alike) = self.queue.ahead(self.spot(index));
-        Some(Waiting { why, ahead, queued_alike, bots_that_fit: fitting.len() })
+        }
     }
 }

@@ -60,6 +60,14 @@ pub(super) struct Details {
 pub(super) enum JobState {
     Queued,
     Leased(Lease),
+    /// A policy is asked what becomes of it. Whether that has happened is not durable: a restart asks again.
+    Deciding {
+        asked: bool,
+    },
+    /// Waits, but not for a bot.
+    Delayed {
+        until: Timestamp,
+    },
     /// Over: still here for requests that began before, and for those who watch.
     Completed {
         at: Timestamp,
@@ -119,8 +127,11 @@ impl Book {
 
     /// How long the live attempt has taken: since the bot was heard to work on it, or else since it was offered.
     pub(super) fn ran_ms(&self, now: Timestamp, index: JobIx) -> u32 {
-        let JobState::Leased(lease) = self.job(index).state else { return 0 };
-        let ran = now.since(self.jobs.details(index).started_at.unwrap_or(lease.offered_at));
+        let ran = match self.job(index).state {
+            JobState::Leased(lease) => now.since(self.jobs.details(index).started_at.unwrap_or(lease.offered_at)),
+            JobState::Deciding { .. } => self.open_question(index).took,
+            JobState::Queued | JobState::Delayed { .. } | JobState::Completed { .. } => return 0,
+        };
         u32::try_from(ran.as_millis()).unwrap_or(u32::MAX)
     }
 
@@ -172,18 +183,21 @@ impl Book {
     pub(super) fn deadline_of(&self, index: JobIx) -> Option<Timestamp> {
         let job = self.job(index);
         match job.state {
-            JobState::Queued => {
-                let details = self.jobs.details(index);
-                let timeout = details.queue_timeout.get().filter(|_| !broken(Mutant::NoQueueDeadline))?;
-                // Until the bots had time to come back, no wait is too long.
-                Some(details.queued_at.after(timeout).max(self.grace))
-            }
+            JobState::Queued => self.queue_deadline_of(index),
             JobState::Leased(lease) => {
                 let timeout = job.execution_timeout.get().filter(|_| !broken(Mutant::NoExecutionDeadline))?;
                 let at = lease.offered_at.after(timeout);
                 Some(if job.graced { at.max(self.grace) } else { at })
             }
-            JobState::Completed { .. } => None,
+            JobState::Deciding { .. } | JobState::Delayed { .. } | JobState::Completed { .. } => None,
         }
+    }
+
+    /// When the job has waited for too long.
+    pub(super) fn queue_deadline_of(&self, index: JobIx) -> Option<Timestamp> {
+        let details = self.jobs.details(index);
+        let timeout = details.queue_timeout.get().filter(|_| !broken(Mutant::NoQueueDeadline))?;
+        // Until the bots had time to come back, no wait is too long.
+        Some(details.queued_at.after(timeout).max(self.grace))
     }
 }

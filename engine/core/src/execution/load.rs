@@ -90,15 +90,9 @@ impl Book {
         }
     }
 
-    /// The job that a bot of the class should take now, if it is certain.
-    pub(super) fn best(&mut self, class: CapabilityIx) -> Option<JobIx> {
-        let job = self.queue.best(class)?;
-        self.is_first(class, job).then_some(job)
-    }
-
     /// Whether the best of the jobs that the book knows comes before every hidden one that the bots of the class may
     /// take.
-    fn is_first(&self, class: CapabilityIx, index: JobIx) -> bool {
+    pub(super) fn is_first(&self, class: CapabilityIx, index: JobIx) -> bool {
         let Some(loading) = &self.loading else { return true };
         let spot = self.spot(index);
         let (_, own) = self.queue.line(spot.line);
@@ -127,7 +121,7 @@ impl Book {
         let asking: BTreeMap<_, _> = asking.collect();
         let mut asking: VecDeque<_> = asking.into_values().collect();
         while let Some(index) = asking.pop_front() {
-            if let Some(job) = self.best(self.session(index).class) {
+            if let Some(job) = self.best_for(index) {
                 self.offer(now, job, index, step);
                 // Behind the others, as with any offer.
                 asking.extend(self.session(index).ticket.map(|_| index));

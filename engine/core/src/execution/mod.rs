@@ -8,22 +8,28 @@ mod ahead;
 mod answer;
 mod apply;
 mod assign;
+mod avoid;
 mod cancel;
+mod decide;
 mod drain;
 mod explain;
 mod flight;
 mod job;
 mod jobs;
 mod load;
+mod quarantine;
+mod record;
 mod report;
 mod restore;
 mod session;
+mod setback;
 mod submit;
 mod tick;
+mod unmatched;
 mod view;
 
 use std::{
-    collections::{BTreeSet, VecDeque},
+    collections::{BTreeMap, BTreeSet, VecDeque},
     sync::Arc,
     time::Duration,
 };
@@ -35,9 +41,9 @@ pub use self::{
     explain::{Waiting, Why},
     view::{Counts, JobView, LeaseView, OperationView, SessionView},
 };
-use self::{jobs::Jobs, load::Loading, session::Session};
+use self::{jobs::Jobs, load::Loading, record::Records, session::Session, setback::Setback, unmatched::Unmatched};
 use crate::{
-    Answer, Event, Fact, InstanceName, JobId, OperationId, OperationRow, Rejection, SessionId, Step, Timestamp,
+    Answer, Asking, Event, Fact, InstanceName, JobId, OperationId, OperationRow, Rejection, SessionId, Step, Timestamp,
     index::{Index, hash_of_id},
     queue::{JobIx, Queue, SessionIx},
 };
@@ -60,12 +66,22 @@ pub struct Settings {
     pub attempts_max: u32,
     /// How long a finished result is remembered for requests whose cache lookup began before it finished.
     pub recent_results: Duration,
+    /// How often a job may fail in all, where a policy says that attempts do not count.
+    pub failures_max: u32,
+    /// Whether policies are asked about commands that failed, too.
+    pub ask_command_failed: bool,
 }
 
 impl Default for Settings {
-    /// 45 s, 5 attempts, 10 s (SEMANTICS: sessions and dedup).
+    /// 45 s, 5 attempts, 10 s (SEMANTICS: sessions and dedup), 100 failures.
     fn default() -> Self {
-        Self { session_timeout: Duration::from_secs(45), attempts_max: 5, recent_results: Duration::from_secs(10) }
+        Self {
+            session_timeout: Duration::from_secs(45),
+            attempts_max: 5,
+            recent_results: Duration::from_secs(10),
+            failures_max: 100,
+            ask_command_failed: false,
+        }
     }
 }
 
@@ -86,6 +102,20 @@ pub struct Book {
     session_index: Index,
     bots: FxHashMap<(InstanceName, Arc<str>), SessionIx>,
     drains: BTreeSet<(InstanceName, Arc<str>)>,
+    quarantines: BTreeMap<(InstanceName, Arc<str>), Timestamp>,
+    /// The same by their end.
+    quarantine_ends: BTreeSet<(Timestamp, (InstanceName, Arc<str>))>,
+    /// Who wants to be asked what. Not durable.
+    asking: FxHashMap<InstanceName, Asking>,
+    setbacks: FxHashMap<JobIx, Setback>,
+    /// Deadlines of jobs that are decided or delayed.
+    pending: BTreeSet<(Timestamp, JobIx)>,
+    /// Jobs that wait apart from the queue, because they keep away from some bots; by age.
+    picky: BTreeMap<u64, JobIx>,
+    /// Whether bots went away, or take no work any more, since `picky` was looked at.
+    fewer_bots: bool,
+    records: Records,
+    unmatched: Unmatched,
     ages: u64,
     /// Deadlines of jobs that wait, and for each session the time to look at it: not later than it must be.
     timers: BTreeSet<(Timestamp, Timer)>,
@@ -123,6 +153,15 @@ impl Book {
             session_index: Index::default(),
             bots: FxHashMap::default(),
             drains: BTreeSet::new(),
+            quarantines: BTreeMap::new(),
+            quarantine_ends: BTreeSet::new(),
+            asking: FxHashMap::default(),
+            setbacks: FxHashMap::default(),
+            pending: BTreeSet::new(),
+            picky: BTreeMap::new(),
+            fewer_bots: false,
+            records: Records::default(),
+            unmatched: Unmatched::default(),
             ages: 0,
             timers: BTreeSet::new(),
             finished: VecDeque::new(),
@@ -151,9 +190,14 @@ impl Book {
             Event::PollEnded { session, poll } => self.poll_ended(now, session, poll, &mut step),
             Event::Undelivered { session, poll } => self.undelivered(now, session, poll, &mut step),
             Event::Drain { instance, bot_id, on } => self.drain(now, instance, bot_id, on, &mut step),
+            Event::Release { instance, bot_id } => self.release(now, instance, bot_id, &mut step),
+            Event::Asking { instance, asking } => self.set_asking(now, instance, asking),
+            Event::Decided(decided) => self.decided(now, *decided, &mut step),
+            Event::Unmatched(decided) => self.unmatched_decided(now, *decided, &mut step),
             Event::Tick => self.tick(now, &mut step),
             Event::JobsLoaded { rows, last } => self.load(now, rows, last, &mut step),
         }
+        self.serve_picky(now, &mut step);
         Ok(step)
     }
 
@@ -165,7 +209,10 @@ impl Book {
 
     /// When the next deadline is due, if there is one.
     pub fn next_deadline(&self) -> Option<Timestamp> {
-        self.timers.first().map(|(at, _)| *at)
+        let timers = self.timers.first().map(|(at, _)| *at);
+        let quarantines = self.quarantine_ends.first().map(|(at, _)| *at);
+        let pending = self.pending.first().map(|(at, _)| *at);
+        [timers, pending, quarantines, self.unmatched.next_look].into_iter().flatten().min()
     }
 
     fn emit(&mut self, fact: Fact, step: &mut Step) {

@@ -7,7 +7,7 @@ use super::{
     session::UNAVAILABLE,
 };
 use crate::{
-    Effect, Fact, LeaseId, LeaseReport, Outcome, ReportedState, Step, Timestamp,
+    AttemptReason, Effect, Fact, LeaseId, LeaseReport, Outcome, ReportedState, Step, Timestamp,
     mutant::{Mutant, broken},
     queue::{JobIx, SessionIx},
 };
@@ -16,7 +16,7 @@ use crate::{
 const INTERNAL: i32 = 13;
 
 /// Failures of the bot, not of the action: tried again.
-fn is_retried(code: i32) -> bool {
+pub(super) fn is_retried(code: i32) -> bool {
     matches!(code, INTERNAL | UNAVAILABLE)
 }
 
@@ -39,17 +39,54 @@ impl Book {
                     self.emit(Fact::LeaseStarted { lease: report.lease, at: now }, step);
                 }
             }
-            ReportedState::Completed { code, .. } if is_retried(code) => self.lose_attempt(now, index, code, step),
-            ReportedState::Completed { code, cacheable } => {
+            ReportedState::Completed { code: 0, cacheable } => {
+                self.note_attempt(from, false);
                 let cacheable = cacheable && !self.job(index).do_not_cache;
-                self.complete(now, index, Outcome::Reported { code, cacheable }, step);
+                self.complete(now, index, Outcome::Reported { code: 0, cacheable }, step);
             }
-            ReportedState::Cancelled => self.lose_attempt(now, index, UNAVAILABLE, step),
+            ReportedState::Completed { code, cacheable } => {
+                self.note_attempt(from, true);
+                self.failed(now, index, code, cacheable, step);
+            }
+            ReportedState::CommandFailed => {
+                // What the client wants to see is no failure of the bot, unless the operator has it looked at.
+                self.note_attempt(from, self.settings.ask_command_failed);
+                if self.asks_after(index, AttemptReason::CommandFailed, 0) {
+                    self.ask_after(now, index, AttemptReason::CommandFailed, 0, step);
+                } else {
+                    self.complete(now, index, Outcome::Reported { code: 0, cacheable: false }, step);
+                }
+            }
+            ReportedState::Cancelled => {
+                self.note_attempt(from, true);
+                self.lose_bot(now, index, step);
+            }
+        }
+    }
+
+    /// The bot reported an error.
+    fn failed(&mut self, now: Timestamp, index: JobIx, code: i32, cacheable: bool, step: &mut Step) {
+        if self.asks_after(index, AttemptReason::Reported, code) {
+            self.ask_after(now, index, AttemptReason::Reported, code, step);
+        } else if is_retried(code) {
+            self.lose_attempt(now, index, code, step);
+        } else {
+            let cacheable = cacheable && !self.job(index).do_not_cache;
+            self.complete(now, index, Outcome::Reported { code, cacheable }, step);
+        }
+    }
+
+    /// The bot is gone, or gave the lease up.
+    pub(super) fn lose_bot(&mut self, now: Timestamp, index: JobIx, step: &mut Step) {
+        if self.asks_after(index, AttemptReason::BotLost, UNAVAILABLE) {
+            self.ask_after(now, index, AttemptReason::BotLost, UNAVAILABLE, step);
+        } else {
+            self.lose_attempt(now, index, UNAVAILABLE, step);
         }
     }
 
     /// The attempt failed and counts: the job waits again at its old place, or has used up its attempts.
-    pub(super) fn lose_attempt(&mut self, now: Timestamp, index: JobIx, code: i32, step: &mut Step) {
+    fn lose_attempt(&mut self, now: Timestamp, index: JobIx, code: i32, step: &mut Step) {
         let job = self.job(index);
         let lease = LeaseId { job: job.id, attempt: job.offers };
         let attempts = self.jobs.details(index).attempts_used + 1;

@@ -1,5 +1,7 @@
 //! After-images out, recovery in. `restore(rows)` equals applying every committed fact: a test holds them equal.
 
+use std::sync::Arc;
+
 use super::{
     Book, Settings,
     flight::action_hash,
@@ -7,7 +9,8 @@ use super::{
     session::Session,
 };
 use crate::{
-    DrainRow, Hidden, JobId, JobRow, JobRowState, LeaseRow, Rows, SessionId, SessionOpened, SessionRow, Timestamp,
+    DrainRow, Hidden, InstanceName, JobId, JobRow, JobRowState, LeaseRow, QuarantineRow, Rows, SessionId,
+    SessionOpened, SessionRow, Timestamp,
     mutant::{Mutant, broken},
     queue::{JobIx, SessionIx},
 };
@@ -26,6 +29,12 @@ impl Book {
         if broken(Mutant::RestoreForgetsDrains) {
             book.drains.clear();
         }
+        for row in rows.quarantines {
+            if !broken(Mutant::RestoreForgetsQuarantines) {
+                book.apply_quarantine((row.instance, row.bot_id), Some(row.until));
+            }
+        }
+        book.unmatched.started = now;
         for row in rows.sessions {
             book.restore_session(now, row);
         }
@@ -54,6 +63,7 @@ impl Book {
             leases: live().filter_map(|(index, _)| self.lease_row_of(index)).collect(),
             sessions: self.sessions.iter().map(|(_, session)| self.session_row_of(session)).collect(),
             drains: self.drains.iter().cloned().map(|(instance, bot_id)| DrainRow { instance, bot_id }).collect(),
+            quarantines: self.quarantines.iter().map(quarantine_row).collect(),
         };
         rows.sort();
         rows
@@ -127,9 +137,14 @@ impl Book {
         };
         let index = self.insert_job(job, details);
         handles.for_each(|handle| self.add_handle(index, handle));
+        self.restore_setbacks(index, row.setbacks);
         match (row.state, lease) {
             (JobRowState::Queued, None) => self.enqueue(index),
             (JobRowState::Leased, Some(lease)) => self.restore_lease(index, lease),
+            // At once: time itself is not known here.
+            (JobRowState::Deciding, None) => self.await_decision(index, Timestamp::default()),
+            (JobRowState::Delayed { .. }, None) if broken(Mutant::RestoreForgetsDelays) => self.enqueue(index),
+            (JobRowState::Delayed { until }, None) => self.delay(index, until),
             (state, lease) => {
                 panic!("a row of incomplete work is queued, or leased with a lease: {state:?}, {lease:?}")
             }
@@ -146,6 +161,8 @@ impl Book {
         let state = match job.state {
             JobState::Queued => JobRowState::Queued,
             JobState::Leased(_) => JobRowState::Leased,
+            JobState::Deciding { .. } => JobRowState::Deciding,
+            JobState::Delayed { until } => JobRowState::Delayed { until },
             JobState::Completed { at, outcome } => JobRowState::Completed { at, outcome },
         };
         let (requirements, label) = self.queue.requirements(job.line);
@@ -167,6 +184,7 @@ impl Book {
             offers: job.offers,
             attempts_used: details.attempts_used,
             operations: self.handles(index).collect(),
+            setbacks: self.setbacks_of(index).cloned().map(Box::new),
             state,
         }
     }
@@ -195,4 +213,8 @@ impl Book {
             opened_at: session.opened_at,
         }
     }
+}
+
+fn quarantine_row(((instance, bot_id), until): (&(InstanceName, Arc<str>), &Timestamp)) -> QuarantineRow {
+    QuarantineRow { instance: instance.clone(), bot_id: bot_id.clone(), until: *until }
 }

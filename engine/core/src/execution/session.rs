@@ -139,6 +139,9 @@ impl Book {
             step,
         );
         let index = self.session_ix(open.session).expect("it was just opened");
+        let (bot, offer) = (self.bot_of(self.session(index)), self.session(index).class);
+        self.records.begin(index, &bot);
+        self.note_offer(offer);
         self.hold(now, index, open.poll, open.hold_until);
         // A session that was just opened is news in itself, but a bot need not hear it before there is work.
         self.fill(now, index, step);
@@ -205,8 +208,10 @@ impl Book {
         let session = self.session_mut(index);
         let (id, poll, jobs) = (session.id, session.poll.take(), session.jobs.clone());
         for job in jobs {
-            self.lose_attempt(now, job, UNAVAILABLE, step);
+            self.note_attempt(index, true);
+            self.lose_bot(now, job, step);
         }
+        self.records.end(index, self.bot_of(self.session(index)));
         if let Some(poll) = poll {
             let version = self.changed();
             step.effects.push(Effect::Answer(Answer {
@@ -238,6 +243,7 @@ impl Book {
             let (session, status) = (session.id, update.status);
             let changed = SessionChanged { session, capabilities, slots, hold_when_full, status };
             self.emit(Fact::SessionChanged(Box::new(changed)), step);
+            self.note_offer(self.session(index).class);
         }
     }
 

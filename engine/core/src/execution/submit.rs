@@ -12,7 +12,7 @@ impl Book {
         self.refuse_taken(&submit)?;
         if let Some(index) = self.joinable(now, &submit) {
             let job = self.job(index);
-            let more_urgent = job.state == JobState::Queued
+            let more_urgent = job.state.is_waiting()
                 && submit.rank < self.jobs.details(index).place.0
                 && !broken(Mutant::MergeKeepsRank);
             let fact = Fact::OperationAdded {
@@ -41,6 +41,11 @@ impl Book {
         let taken =
             self.job_ix(JobId(submit.operation.0)).is_some() || self.joined_index.contains_key(&submit.operation);
         if taken { Err(Rejection::IdTaken(submit.operation.0)) } else { Ok(()) }
+    }
+
+    /// Whether such a request would join a job that is there, as things are.
+    pub fn would_join(&self, now: Timestamp, submit: &Submit) -> bool {
+        self.joinable(now, submit).is_some()
     }
 
     fn joinable(&self, now: Timestamp, submit: &Submit) -> Option<JobIx> {

@@ -1,6 +1,6 @@
 //! Deadlines: waiting too long, running too long, a bot not heard of, a call held long enough.
 
-use super::{Book, LEASES_AT_A_TIME, TICK_FACTS, TICK_MAX, Timer, session::UNAVAILABLE};
+use super::{Book, LEASES_AT_A_TIME, TICK_FACTS, TICK_MAX, Timer};
 use crate::{
     Outcome, SessionEnd, Step, Timestamp,
     mutant::{Mutant, broken},
@@ -9,14 +9,20 @@ use crate::{
 
 impl Book {
     pub(super) fn tick(&mut self, now: Timestamp, step: &mut Step) {
+        // First: what comes of it may have waited too long already.
+        self.look_at_pending(now, step);
         for _ in 0..TICK_MAX {
             match self.timers.first() {
                 Some(&(at, timer)) if at <= now && step.facts.len() < TICK_FACTS => match timer {
                     Timer::Job(index) => self.stop(now, index, Outcome::QueueTimeout, step),
                     Timer::Session(index) => self.session_due(now, index, step),
                 },
-                _ => return,
+                _ => break,
             }
+        }
+        self.end_quarantines(now, step);
+        if step.facts.len() < TICK_FACTS {
+            self.look_for_unmatched(now, step);
         }
     }
 
@@ -44,7 +50,8 @@ impl Book {
             return self.close_session(now, index, SessionEnd::Expired, step);
         }
         for job in self.leases_at_a_time(index, |_| true) {
-            self.lose_attempt(now, job, UNAVAILABLE, step);
+            self.note_attempt(index, true);
+            self.lose_bot(now, job, step);
         }
         self.look_at_session(index, now);
     }
@@ -52,7 +59,7 @@ impl Book {
     fn end_leases_due(&mut self, now: Timestamp, index: SessionIx, step: &mut Step) {
         let is_due = |job: &JobIx| self.deadline_of(*job).is_some_and(|at| at <= now);
         for job in self.leases_at_a_time(index, is_due) {
-            self.stop(now, job, Outcome::ExecutionTimeout, step);
+            self.time_out(now, job, step);
         }
     }
 
@@ -70,6 +77,7 @@ impl Book {
             self.finished.pop_front();
             self.expect_forgotten();
             self.forget_result(index);
+            self.setbacks.remove(&index);
             self.forget_handles(index);
             self.queue.leave_line(self.job(index).line);
             self.jobs.remove(index);

@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use super::{Book, job::JobState};
 use crate::{
-    BotStatus, Digest, InstanceName, JobId, LaneKey, LeaseId, OperationId, OperationRow, Outcome, PropertySet,
-    SessionId, Stage, Timestamp, queue::JobIx,
+    BotStatus, Digest, InstanceName, JobClass, JobId, LaneKey, LeaseId, OperationId, OperationRow, Outcome,
+    PropertySet, SessionId, Stage, Timestamp, queue::JobIx,
 };
 
 /// An operation and the job that it names.
@@ -92,6 +92,8 @@ pub struct SessionView {
     pub asking: bool,
     /// Whether an operator drained it.
     pub drained: bool,
+    /// Until when a policy took it out of service.
+    pub quarantined: Option<Timestamp>,
     /// When the session began.
     pub opened_at: Timestamp,
     /// When it was last heard of, if no call is held now.
@@ -160,6 +162,16 @@ impl Book {
         is_held.then_some((details.action, details.queued_at))
     }
 
+    /// Whether a policy was asked about an attempt of the job: then a result may be stored though it is not over.
+    pub fn has_setbacks(&self, job: JobId) -> bool {
+        self.job_ix(job).is_some_and(|index| self.setbacks_of(index).is_some())
+    }
+
+    /// Bots with an open session that may take such jobs. Walks sessions: not for the hot path.
+    pub fn bots_for(&self, class: &JobClass) -> usize {
+        self.sessions.iter().filter(|(_, session)| self.queue.would_serve(session.class, class)).count()
+    }
+
     /// The job, if core still knows it.
     pub fn job_view(&self, job: JobId) -> Option<JobView> {
         self.job_ix(job).map(|index| self.view_of(index))
@@ -221,6 +233,7 @@ impl Book {
             ghosts: session.ghosts.clone(),
             asking: session.ticket.is_some(),
             drained: self.is_drained(session),
+            quarantined: self.quarantined_until(session),
             opened_at: session.opened_at,
             contact: session.contact,
         }
@@ -240,7 +253,9 @@ impl Book {
                     started_at: details.started_at,
                 })
             }
-            JobState::Queued | JobState::Completed { .. } => None,
+            JobState::Queued | JobState::Deciding { .. } | JobState::Delayed { .. } | JobState::Completed { .. } => {
+                None
+            }
         };
         JobView {
             job: job.id,
@@ -264,7 +279,7 @@ fn stage(state: JobState, cancelled: bool) -> Stage {
         return Stage::Completed(Outcome::Cancelled);
     }
     match state {
-        JobState::Queued => Stage::Queued,
+        JobState::Queued | JobState::Deciding { .. } | JobState::Delayed { .. } => Stage::Queued,
         JobState::Leased(_) => Stage::Executing,
         JobState::Completed { outcome, .. } => Stage::Completed(outcome),
     }

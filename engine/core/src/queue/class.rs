@@ -48,7 +48,7 @@ pub(super) struct CapabilityClass {
     pub(super) group: GroupIx,
 }
 
-fn serves(offer: &CapabilityKey, need: &RequirementKey) -> bool {
+pub(super) fn serves(offer: &CapabilityKey, need: &RequirementKey) -> bool {
     offer.instance == need.instance && offer.capabilities.iter().any(|set| set.contains_all(&need.requirements))
 }
 

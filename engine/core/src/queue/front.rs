@@ -90,6 +90,11 @@ impl<T: Copy, const N: usize> Front<T, N> {
         self.in_front = count as u32;
     }
 
+    /// All values, best first. Off the hot path.
+    pub(super) fn iter(&self) -> impl Iterator<Item = T> + '_ {
+        self.front().iter().rev().map(|(_, value)| *value).chain(self.behind.values().copied())
+    }
+
     /// How many stand before a place. Walks.
     pub(super) fn ahead(&self, place: Place) -> usize {
         self.front().iter().filter(|(other, _)| *other < place).count() + self.behind.range(..place).count()

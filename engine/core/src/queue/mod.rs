@@ -8,6 +8,7 @@
 //! when it is looked at. So an assignment costs O(lanes served + log n), and neither idle classes nor queued jobs cost
 //! anything.
 
+mod aside;
 mod bits;
 mod class;
 mod front;

@@ -8,7 +8,8 @@ impl Naive {
         self.refuse_taken(submit)?;
         if let Some(job) = self.joinable(now, submit) {
             let known = self.job_mut(job);
-            let rank = (known.state == State::Queued && submit.rank < known.rank).then_some(submit.rank);
+            let waits = !matches!(known.state, State::Leased { .. } | State::Completed { .. });
+            let rank = (waits && submit.rank < known.rank).then_some(submit.rank);
             known.operations.push(Handle { id: submit.operation, cancelled: None, deleted: false });
             known.rank = rank.unwrap_or(known.rank);
             self.facts.push(Fact::OperationAdded { operation: submit.operation, job, rank });
@@ -74,6 +75,7 @@ impl Naive {
             offers: 0,
             attempts_used: 0,
             operations: vec![Handle { id: submit.operation, cancelled: None, deleted: false }],
+            setbacks: None,
             state: State::Queued,
             deadline: submit.queue_timeout.map(|timeout| now.after(timeout).max(self.grace)),
         });
@@ -133,6 +135,7 @@ impl Naive {
         while self.job(job).is_some_and(|job| job.state == State::Queued) {
             let job = self.job(job).expect("it was just seen");
             let asking = self.sessions.iter().filter(|session| session.ticket.is_some() && self.fits(session, job));
+            let asking = asking.filter(|session| !self.avoids(job, session));
             let Some(session) = asking.min_by_key(|session| session.ticket).map(|session| session.id) else { return };
             // At least the job itself fits; but a hidden one may come first.
             let Some(best) = self.best(session) else { return };
@@ -188,11 +191,18 @@ impl Naive {
             State::Leased { offered_at, started_at, .. } => {
                 now.since(started_at.unwrap_or(offered_at)).as_millis().try_into().unwrap_or(u32::MAX)
             }
+            State::Deciding { .. } => {
+                let question = self.job_mut(job).setbacks.as_ref().and_then(|setbacks| setbacks.question.as_ref());
+                question.expect("it is being decided").took.as_millis().try_into().unwrap_or(u32::MAX)
+            }
             _ => 0,
         };
         self.let_go(job);
         let known = self.job_mut(job);
         known.state = State::Completed { at: now, outcome };
+        if let Some(setbacks) = &mut known.setbacks {
+            setbacks.question = None;
+        }
         known.deadline = None;
         self.facts.push(Fact::JobCompleted { job, at: now, outcome, ran_ms });
     }
@@ -207,7 +217,7 @@ impl Naive {
         }
     }
 
-    fn let_go(&mut self, job: JobId) {
+    pub(super) fn let_go(&mut self, job: JobId) {
         if let State::Leased { session, .. } = self.job_mut(job).state {
             self.session_mut(session).leases.retain(|held| *held != job);
         }

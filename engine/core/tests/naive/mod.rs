@@ -5,6 +5,7 @@
 
 mod jobs;
 mod load;
+mod questions;
 mod sessions;
 mod time;
 
@@ -15,10 +16,13 @@ use std::{
 };
 
 use berth_core::{
-    Answer, BotStatus, Digest, DrainRow, Event, Fact, InstanceName, JobId, JobRow, JobRowState, LaneKey, LeaseId,
-    LeaseRow, OperationId, OperationRow, Outcome, PollId, PropertySet, Rejection, Reply, Rows, SessionId, SessionRow,
-    Settings, Stage, Timestamp,
+    Answer, Asking, BotStatus, Digest, DrainRow, Event, Fact, InstanceName, JobId, JobRow, JobRowState, LaneKey,
+    LeaseId, LeaseRow, OperationId, OperationRow, Outcome, PollId, PropertySet, QuarantineRow, Rejection, Reply, Rows,
+    SessionId, SessionRow, Setbacks, Settings, Stage, Timestamp,
 };
+
+/// A bot by its own id.
+pub type Bot = (InstanceName, Arc<str>);
 
 /// The book, naively.
 #[derive(Clone, Debug)]
@@ -26,9 +30,20 @@ pub struct Naive {
     pub settings: Settings,
     pub jobs: Vec<Job>,
     pub sessions: Vec<Session>,
-    pub drains: Vec<(InstanceName, Arc<str>)>,
+    pub drains: Vec<Bot>,
     /// After a restart no wait is too long before this.
     grace: Timestamp,
+    pub quarantines: Vec<(Bot, Timestamp)>,
+    /// Who wants to be asked what.
+    pub asking: Vec<(InstanceName, Asking)>,
+    /// The last 16 attempts of each bot: whether they failed.
+    records: Vec<(Bot, Vec<bool>)>,
+    /// Classes without a bot.
+    pub lonely: Vec<questions::Lonely>,
+    /// When the process began.
+    started: Timestamp,
+    /// What policies are asked: job and revision.
+    asks: Vec<(JobId, u32)>,
     /// The newest weight of each lane.
     weights: Vec<((InstanceName, LaneKey), u32)>,
     age: u64,
@@ -63,6 +78,7 @@ pub struct Job {
     pub offers: u32,
     pub attempts_used: u32,
     pub operations: Vec<Handle>,
+    pub setbacks: Option<Box<Setbacks>>,
     pub state: State,
     /// When it waited, or ran, for too long.
     pub deadline: Option<Timestamp>,
@@ -79,6 +95,8 @@ pub struct Handle {
 pub enum State {
     Queued,
     Leased { session: SessionId, offered_at: Timestamp, started_at: Option<Timestamp>, told: Told },
+    Deciding { asked: bool },
+    Delayed { until: Timestamp },
     Completed { at: Timestamp, outcome: Outcome },
 }
 
@@ -124,6 +142,8 @@ pub struct Expected {
     pub facts: Vec<Fact>,
     pub reply: Reply,
     pub answers: Vec<Answer>,
+    /// Jobs and revisions about which a policy is asked.
+    pub asks: Vec<(JobId, u32)>,
 }
 
 impl Naive {
@@ -134,6 +154,12 @@ impl Naive {
             sessions: Vec::new(),
             drains: Vec::new(),
             grace: Timestamp(0),
+            quarantines: Vec::new(),
+            asking: Vec::new(),
+            records: Vec::new(),
+            lonely: Vec::new(),
+            started: Timestamp(0),
+            asks: Vec::new(),
             weights: Vec::new(),
             age: 0,
             tickets: 0,
@@ -160,11 +186,17 @@ impl Naive {
             Event::PollEnded { session, poll } => self.poll_ended(now, *session, *poll),
             Event::Undelivered { session, poll } => self.take_back(now, *session, Told::Once(*poll)),
             Event::Drain { instance, bot_id, on } => self.drain(now, instance, bot_id, *on),
+            Event::Release { instance, bot_id } => self.release(now, instance, bot_id),
+            Event::Asking { instance, asking } => self.set_asking(instance, *asking),
+            Event::Decided(decided) => self.decided(now, decided),
+            Event::Unmatched(decided) => self.unmatched(now, decided, seen),
             Event::Tick => self.tick(now, seen),
             Event::JobsLoaded { rows, last } => self.loaded(now, rows, *last),
         }
+        self.serve_all_picky(now);
+        self.note_lonely(now);
         let (facts, answers) = (std::mem::take(&mut self.facts), std::mem::take(&mut self.answers));
-        Ok(Expected { facts, reply, answers })
+        Ok(Expected { facts, reply, answers, asks: std::mem::take(&mut self.asks) })
     }
 
     /// Everything that a restart would need, in the order of ids.
@@ -179,6 +211,15 @@ impl Naive {
                 .iter()
                 .map(|(instance, bot_id)| DrainRow { instance: instance.clone(), bot_id: bot_id.clone() })
                 .collect(),
+            quarantines: self
+                .quarantines
+                .iter()
+                .map(|((instance, bot_id), until)| QuarantineRow {
+                    instance: instance.clone(),
+                    bot_id: bot_id.clone(),
+                    until: *until,
+                })
+                .collect(),
         };
         rows.sort();
         rows
@@ -191,7 +232,7 @@ impl Naive {
             let handle = job.operations.iter().find(live)?;
             Some(match (handle.cancelled, job.state) {
                 (Some(_), _) => Stage::Completed(Outcome::Cancelled),
-                (None, State::Queued) => Stage::Queued,
+                (None, State::Queued | State::Deciding { .. } | State::Delayed { .. }) => Stage::Queued,
                 (None, State::Leased { .. }) => Stage::Executing,
                 (None, State::Completed { outcome, .. }) => Stage::Completed(outcome),
             })
@@ -229,7 +270,8 @@ impl Naive {
         }
         let is_hidden = |job: &Job| self.hidden.iter().any(|hidden| hidden.id == job.id);
         let known = self.jobs.iter().filter(|job| job.state == State::Queued && !is_hidden(job));
-        let fitting = known.chain(&self.hidden).filter(|job| self.fits(session, job));
+        let fitting = known.filter(|job| !self.avoids(job, session)).chain(&self.hidden);
+        let fitting = fitting.filter(|job| self.fits(session, job));
         let order = |job: &Job, other: &Job| {
             let (mine, theirs) = (self.share(job), self.share(other));
             let share = (mine.0 * theirs.1).cmp(&(theirs.0 * mine.1));
@@ -263,6 +305,8 @@ impl Job {
         let state = match self.state {
             State::Queued => JobRowState::Queued,
             State::Leased { .. } => JobRowState::Leased,
+            State::Deciding { .. } => JobRowState::Deciding,
+            State::Delayed { until } => JobRowState::Delayed { until },
             State::Completed { at, outcome } => JobRowState::Completed { at, outcome },
         };
         JobRow {
@@ -286,6 +330,7 @@ impl Job {
                 .iter()
                 .map(|handle| OperationRow { operation: handle.id, cancelled: handle.cancelled })
                 .collect(),
+            setbacks: self.setbacks(),
             state,
         }
     }

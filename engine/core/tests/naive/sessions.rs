@@ -1,7 +1,9 @@
 //! Hello, report, question, end; drains.
 
 use super::*;
-use berth_core::{OpenSession, ReportedState, SLOTS_MAX, SessionChanged, SessionEnd, SessionOpened, UpdateSession};
+use berth_core::{
+    AttemptReason, OpenSession, ReportedState, SLOTS_MAX, SessionChanged, SessionEnd, SessionOpened, UpdateSession,
+};
 
 const INTERNAL: i32 = 13;
 const UNAVAILABLE: i32 = 14;
@@ -136,12 +138,31 @@ impl Naive {
                 *started_at = Some(now);
                 self.facts.push(Fact::LeaseStarted { lease, at: now });
             }
-            ReportedState::Completed { code: code @ (INTERNAL | UNAVAILABLE), .. } => self.lose(now, lease.job, code),
             ReportedState::Completed { code, cacheable } => {
+                self.note_attempt(from, code != 0);
+                if code != 0 && self.ask_after(now, lease.job, AttemptReason::Reported, code) {
+                    return;
+                }
+                if matches!(code, INTERNAL | UNAVAILABLE) {
+                    return self.lose(now, lease.job, code);
+                }
                 let cacheable = cacheable && !self.job_mut(lease.job).do_not_cache;
                 self.complete(now, lease.job, Outcome::Reported { code, cacheable });
             }
-            ReportedState::Cancelled => self.lose(now, lease.job, UNAVAILABLE),
+            ReportedState::CommandFailed => {
+                self.note_attempt(from, self.settings.ask_command_failed);
+                if !self.ask_after(now, lease.job, AttemptReason::CommandFailed, 0) {
+                    self.complete(now, lease.job, Outcome::Reported { code: 0, cacheable: false });
+                }
+            }
+            ReportedState::Cancelled => self.lose_bot(now, from, lease.job),
+        }
+    }
+
+    fn lose_bot(&mut self, now: Timestamp, session: SessionId, job: JobId) {
+        self.note_attempt(session, true);
+        if !self.ask_after(now, job, AttemptReason::BotLost, UNAVAILABLE) {
+            self.lose(now, job, UNAVAILABLE);
         }
     }
 
@@ -171,7 +192,7 @@ impl Naive {
     }
 
     /// A bot asks: it gets as much as fits; the call is held only if there may be more to say.
-    fn fill(&mut self, now: Timestamp, id: SessionId) {
+    pub(super) fn fill(&mut self, now: Timestamp, id: SessionId) {
         while self.takes_work(id)
             && self.session_mut(id).free() > 0
             && let Some(job) = self.best(id)
@@ -190,8 +211,7 @@ impl Naive {
 
     fn takes_work(&self, id: SessionId) -> bool {
         let session = self.session(id).expect("the model names sessions that it has");
-        let drained = self.drains.iter().any(|(instance, bot)| *instance == session.instance && *bot == session.bot_id);
-        session.status == BotStatus::Ok && session.poll.is_some() && !drained
+        session.status == BotStatus::Ok && session.poll.is_some() && !self.is_out_of_service(session)
     }
 
     pub(super) fn ask(&mut self, id: SessionId) {
@@ -223,7 +243,9 @@ impl Naive {
         let Some(session) = self.session(id) else { return };
         let told = |job: &JobId| match self.job(*job).expect("a session's lease is of a known job").state {
             State::Leased { told, .. } => told == wanted,
-            State::Queued | State::Completed { .. } => panic!("a session's lease is live"),
+            State::Queued | State::Deciding { .. } | State::Delayed { .. } | State::Completed { .. } => {
+                panic!("a session's lease is live")
+            }
         };
         for job in session.leases.iter().copied().filter(told).collect::<Vec<_>>() {
             self.withdraw(now, job);
@@ -236,7 +258,7 @@ impl Naive {
         let session = self.session_mut(id);
         let (poll, leases) = (session.poll.take(), session.leases.clone());
         for job in leases {
-            self.lose(now, job, UNAVAILABLE);
+            self.lose_bot(now, id, job);
         }
         if let Some(poll) = poll {
             self.answers.push(Answer { session: id, poll: poll.id, leases: Vec::new(), expires: now, version: 0 });

@@ -1,7 +1,7 @@
 //! Deadlines, the end of a batch, a restart.
 
 use super::*;
-use berth_core::SessionEnd;
+use berth_core::{AttemptReason, SessionEnd};
 
 /// What is due.
 #[derive(Clone, Copy, Debug)]
@@ -9,6 +9,7 @@ enum Due {
     Job(JobId),
     Answer(SessionId),
     Expiry(SessionId),
+    Quarantine(usize),
 }
 
 impl Naive {
@@ -25,11 +26,12 @@ impl Naive {
             Some(poll) => Some(poll.hold_until),
             None => Some(session.contact.after(self.settings.session_timeout)),
         });
-        jobs.chain(sessions).min()
+        jobs.chain(sessions).chain(self.quarantines.iter().map(|(_, until)| *until)).min()
     }
 
     pub(super) fn tick(&mut self, now: Timestamp, seen: &[Fact]) {
         loop {
+            self.refuse(now, seen);
             let due = self.due(now);
             let Some(first) = due.first().copied() else { return };
             let next = seen.get(self.facts.len());
@@ -37,9 +39,17 @@ impl Naive {
             match chosen {
                 Due::Answer(session) => self.answer_soon(session),
                 Due::Expiry(session) => self.close(now, session, SessionEnd::Expired),
+                Due::Quarantine(at) => {
+                    let (instance, bot_id) = self.quarantines[at].0.clone();
+                    self.release(now, &instance, &bot_id);
+                }
                 Due::Job(job) => match self.job(job).expect("it is due").state {
                     State::Queued => self.stop(now, job, Outcome::QueueTimeout),
-                    State::Leased { .. } => self.stop(now, job, Outcome::ExecutionTimeout),
+                    State::Leased { .. } => self.time_out(now, job),
+                    State::Deciding { asked: false } => self.pose(now, job),
+                    State::Deciding { asked: true } => self.decide(now, job, None),
+                    State::Delayed { until } if until <= now => self.end_delay(now, job),
+                    State::Delayed { .. } => self.stop(now, job, Outcome::QueueTimeout),
                     State::Completed { .. } => panic!("a job that is over has no deadline"),
                 },
             }
@@ -53,26 +63,46 @@ impl Naive {
             Some(poll) => (!poll.due && poll.hold_until <= now).then_some(Due::Answer(session.id)),
             None => (session.contact.after(self.settings.session_timeout) <= now).then_some(Due::Expiry(session.id)),
         });
-        sessions.chain(jobs).collect()
+        let quarantines = self.quarantines.iter().enumerate().filter(|(_, (_, until))| *until <= now);
+        sessions.chain(jobs).chain(quarantines.map(|(at, _)| Due::Quarantine(at))).collect()
     }
 
     /// Whether handling what is due would give this fact first. An answer gives none, so it may come at any time.
     fn may_begin_with(&self, due: Due, next: Option<&Fact>) -> bool {
         match (due, next) {
             (Due::Answer(_), _) => true,
+            (Due::Job(job), _) if self.is_unasked(job) => true,
             (Due::Job(job), Some(Fact::JobCompleted { job: done, outcome, .. })) => {
-                job == *done && !matches!(outcome, Outcome::AttemptsExhausted { .. })
+                // A lease that ends with its session is not due by itself; a question that nobody answers is.
+                let by_itself = self.job(job).is_some_and(|job| matches!(job.state, State::Deciding { .. }));
+                job == *done && (by_itself || !matches!(outcome, Outcome::AttemptsExhausted { .. }))
+            }
+            (Due::Job(job), Some(Fact::AttemptFailed(failed))) => {
+                job == failed.lease.job && failed.failed.reason == AttemptReason::Timeout
+            }
+            (Due::Job(job), Some(Fact::AttemptDecided(decided))) => job == decided.job,
+            (Due::Job(job), Some(Fact::DelayEnded { job: ended, .. })) => job == *ended,
+            (Due::Quarantine(at), Some(Fact::QuarantineSet { instance, bot_id, .. })) => {
+                self.quarantines[at].0 == (instance.clone(), bot_id.clone())
             }
             (Due::Expiry(session), Some(fact)) => match fact {
                 Fact::SessionClosed { session: closed, .. } => session == *closed,
                 Fact::AttemptLost { lease, .. } => self.session(session).is_some_and(|s| s.leases.contains(&lease.job)),
+                Fact::AttemptFailed(failed) if failed.failed.reason == AttemptReason::BotLost => {
+                    self.session(session).is_some_and(|s| s.leases.contains(&failed.lease.job))
+                }
                 Fact::JobCompleted { job, outcome: Outcome::AttemptsExhausted { .. }, .. } => {
                     self.session(session).is_some_and(|s| s.leases.contains(job))
                 }
                 _ => false,
             },
-            (Due::Job(_) | Due::Expiry(_), _) => false,
+            (Due::Job(_) | Due::Expiry(_) | Due::Quarantine(_), _) => false,
         }
+    }
+
+    /// A restart has not asked anybody yet: to do so makes no fact.
+    fn is_unasked(&self, job: JobId) -> bool {
+        self.job(job).is_some_and(|job| job.state == State::Deciding { asked: false })
     }
 
     /// The answers that leave at the end of a batch. Finished jobs that are past their time are forgotten.
@@ -105,6 +135,10 @@ impl Naive {
         self.hidden.clear();
         self.blind = false;
         self.unloaded.clear();
+        self.records.clear();
+        self.asking.clear();
+        self.lonely.clear();
+        self.started = now;
         self.weights.clear();
         for job in self.jobs.clone() {
             self.set_weight(&job.instance, &job.lane, job.weight);
@@ -113,8 +147,18 @@ impl Naive {
             // What is deleted comes back with its job: only finished operations can be deleted.
             job.operations.iter_mut().for_each(|handle| handle.deleted = false);
             job.deadline = job.deadline.map(|at| at.max(self.grace));
-            if let State::Leased { told, .. } = &mut job.state {
-                *told = Told::MayKnow;
+            match &mut job.state {
+                State::Leased { told, .. } => *told = Told::MayKnow,
+                State::Deciding { asked } => {
+                    *asked = false;
+                    job.deadline = Some(now);
+                }
+                State::Delayed { until } => {
+                    let until = *until;
+                    let queue = job.queue_timeout.map(|timeout| job.queued_at.after(timeout).max(self.grace));
+                    job.deadline = Some(queue.map_or(until, |deadline| deadline.min(until)));
+                }
+                State::Queued | State::Completed { .. } => {}
             }
         }
         for session in &mut self.sessions {
@@ -122,5 +166,6 @@ impl Naive {
             session.ghosts.clear();
             (session.poll, session.ticket, session.contact) = (None, None, now);
         }
+        self.note_lonely(now);
     }
 }

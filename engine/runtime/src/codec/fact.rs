@@ -1,7 +1,8 @@
 //! Records of the event feed: one fact each, with its time.
 
 use berth_core::{
-    Fact, InstanceName, JobCreated, JobId, LaneKey, LeaseId, SessionChanged, SessionEnd, SessionOpened, Timestamp,
+    AttemptDecided, AttemptFailed, Fact, InstanceName, JobCreated, JobId, LaneKey, LeaseId, SessionChanged, SessionEnd,
+    SessionOpened, Timestamp,
 };
 use berth_proto::store::{self as pb, feed_record::Fact as Kind};
 use prost::Message;
@@ -11,6 +12,7 @@ use super::{
     read_millis, read_outcome, read_properties,
     row::{append, read_status, status},
     session_id,
+    setbacks::{failed, read_failed},
 };
 
 /// Appends a feed record.
@@ -47,6 +49,21 @@ pub fn encode_feed(at: Timestamp, fact: &Fact, out: &mut Vec<u8>) {
         Fact::AttemptLost { lease, code, .. } => {
             Kind::AttemptLost(pb::AttemptLost { lease: Some(lease_ref(*lease)), code: *code })
         }
+        Fact::AttemptFailed(of) => Kind::AttemptFailed(pb::AttemptFailed {
+            lease: Some(lease_ref(of.lease)),
+            failed: Some(failed(&of.failed)),
+        }),
+        Fact::AttemptDecided(decided) => Kind::AttemptDecided(pb::AttemptDecided {
+            job: id(decided.job.0),
+            counts: decided.counts,
+            until: decided.until.map(|until| until.0),
+            elsewhere: decided.elsewhere,
+            requirements: decided.requirements.as_ref().map(properties),
+        }),
+        Fact::DelayEnded { job, .. } => Kind::DelayEnded(id(job.0).expect("an id is always something")),
+        Fact::JobRefused { job, text, .. } => {
+            Kind::JobRefused(pb::JobRefused { job: id(job.0), text: text.to_string() })
+        }
         Fact::JobCompleted { job, outcome: how, ran_ms, .. } => {
             Kind::JobCompleted(pb::JobCompleted { job: id(job.0), outcome: Some(outcome(*how)), ran_ms: *ran_ms })
         }
@@ -80,6 +97,11 @@ pub fn encode_feed(at: Timestamp, fact: &Fact, out: &mut Vec<u8>) {
         Fact::DrainSet { instance, bot_id, on } => {
             Kind::DrainSet(pb::DrainSet { instance: instance.to_string(), bot_id: bot_id.to_string(), on: *on })
         }
+        Fact::QuarantineSet { instance, bot_id, until } => Kind::QuarantineSet(pb::QuarantineSet {
+            instance: instance.to_string(),
+            bot_id: bot_id.to_string(),
+            until: until.map(|until| until.0),
+        }),
     };
     append(&pb::FeedRecord { at: at.0, fact: Some(kind) }, out);
 }
@@ -131,6 +153,20 @@ pub fn decode_feed(bytes: &[u8]) -> Result<(Timestamp, Fact), CodecError> {
         Kind::LeaseStarted(lease) => Fact::LeaseStarted { lease: read_lease(Some(lease))?, at },
         Kind::LeaseWithdrawn(lease) => Fact::LeaseWithdrawn { lease: read_lease(Some(lease))? },
         Kind::AttemptLost(lost) => Fact::AttemptLost { lease: read_lease(lost.lease)?, code: lost.code, at },
+        Kind::AttemptFailed(of) => Fact::AttemptFailed(Box::new(AttemptFailed {
+            lease: read_lease(of.lease)?,
+            failed: read_failed(of.failed.ok_or(CodecError::Field("failed"))?)?,
+        })),
+        Kind::AttemptDecided(decided) => Fact::AttemptDecided(Box::new(AttemptDecided {
+            job: job_id(decided.job)?,
+            at,
+            counts: decided.counts,
+            until: decided.until.map(Timestamp),
+            elsewhere: decided.elsewhere,
+            requirements: decided.requirements.map(read_properties),
+        })),
+        Kind::DelayEnded(job) => Fact::DelayEnded { job: job_id(Some(job))?, at },
+        Kind::JobRefused(refused) => Fact::JobRefused { job: job_id(refused.job)?, at, text: refused.text.into() },
         Kind::JobCompleted(completed) => {
             let ran_ms = completed.ran_ms;
             Fact::JobCompleted { job: job_id(completed.job)?, at, outcome: read_outcome(completed.outcome)?, ran_ms }
@@ -165,6 +201,11 @@ pub fn decode_feed(bytes: &[u8]) -> Result<(Timestamp, Fact), CodecError> {
         Kind::DrainSet(set) => {
             Fact::DrainSet { instance: InstanceName(set.instance.into()), bot_id: set.bot_id.into(), on: set.on }
         }
+        Kind::QuarantineSet(set) => Fact::QuarantineSet {
+            instance: InstanceName(set.instance.into()),
+            bot_id: set.bot_id.into(),
+            until: set.until.map(Timestamp),
+        },
     };
     Ok((at, fact))
 }

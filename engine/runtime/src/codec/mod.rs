@@ -5,6 +5,7 @@
 mod fact;
 mod key;
 mod row;
+mod setbacks;
 mod turn;
 
 use berth_core::{Digest, InstanceName, JobId, OperationId, Outcome, Property, PropertySet, SessionId, Timestamp};
@@ -14,9 +15,10 @@ use bytes::Bytes;
 pub(crate) use self::turn::{Turn, read_turn};
 pub use self::{
     fact::{decode_feed, encode_feed, feed_time},
-    key::{drain_key, finished_key, finished_key_job, id_key, key_id},
+    key::{bot_key, finished_key, finished_key_job, id_key, key_id},
     row::{
-        decode_drain, decode_job, decode_lease, decode_session, encode_drain, encode_job, encode_lease, encode_session,
+        decode_drain, decode_job, decode_lease, decode_quarantine, decode_session, encode_drain, encode_job,
+        encode_lease, encode_quarantine, encode_session,
     },
 };
 
@@ -81,6 +83,8 @@ fn outcome(from: Outcome) -> pb::Outcome {
         Outcome::QueueTimeout => Kind::QueueTimeout(nothing),
         Outcome::ExecutionTimeout => Kind::ExecutionTimeout(nothing),
         Outcome::AttemptsExhausted { code } => Kind::AttemptsExhausted(code),
+        Outcome::Failed { code } => Kind::Failed(code),
+        Outcome::Refused => Kind::Refused(nothing),
     };
     pb::Outcome { kind: Some(kind) }
 }
@@ -94,6 +98,8 @@ fn read_outcome(from: Option<pb::Outcome>) -> Result<Outcome, CodecError> {
         Kind::QueueTimeout(_) => Outcome::QueueTimeout,
         Kind::ExecutionTimeout(_) => Outcome::ExecutionTimeout,
         Kind::AttemptsExhausted(code) => Outcome::AttemptsExhausted { code },
+        Kind::Failed(code) => Outcome::Failed { code },
+        Kind::Refused(_) => Outcome::Refused,
     })
 }
 

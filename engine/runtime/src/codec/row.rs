@@ -1,23 +1,27 @@
 //! After-image rows.
 
 use berth_core::{
-    BotStatus, DrainRow, InstanceName, JobRow, JobRowState, LaneKey, LeaseId, LeaseRow, OperationRow, SessionRow,
-    Timestamp,
+    BotStatus, DrainRow, InstanceName, JobRow, JobRowState, LaneKey, LeaseId, LeaseRow, OperationRow, QuarantineRow,
+    SessionRow, Timestamp,
 };
 use berth_proto::store as pb;
 use prost::Message;
 
 use super::{
     CodecError, digest, id, instance, job_id, millis, operation_id, outcome, properties, read_digest, read_millis,
-    read_outcome, read_properties, session_id, time,
+    read_outcome, read_properties, session_id,
+    setbacks::{read_setbacks, setbacks},
+    time,
 };
 
 /// Appends a job's row.
 pub fn encode_job(row: &JobRow, out: &mut Vec<u8>) {
-    let (state, at, ended) = match row.state {
-        JobRowState::Queued => (pb::JobState::Queued, 0, None),
-        JobRowState::Leased => (pb::JobState::Leased, 0, None),
-        JobRowState::Completed { at, outcome: how } => (pb::JobState::Completed, at.0, Some(outcome(how))),
+    let (state, at, ended, delayed_until) = match row.state {
+        JobRowState::Queued => (pb::JobState::Queued, 0, None, 0),
+        JobRowState::Leased => (pb::JobState::Leased, 0, None, 0),
+        JobRowState::Deciding => (pb::JobState::Deciding, 0, None, 0),
+        JobRowState::Delayed { until } => (pb::JobState::Delayed, 0, None, until.0),
+        JobRowState::Completed { at, outcome: how } => (pb::JobState::Completed, at.0, Some(outcome(how)), 0),
     };
     let handle =
         |row: &OperationRow| pb::Handle { operation: id(row.operation.0), cancelled_at: row.cancelled.map(|at| at.0) };
@@ -41,6 +45,8 @@ pub fn encode_job(row: &JobRow, out: &mut Vec<u8>) {
         state: state.into(),
         completed_at: at,
         outcome: ended,
+        setbacks: row.setbacks.as_deref().map(setbacks),
+        delayed_until,
     };
     append(&message, out);
 }
@@ -51,6 +57,8 @@ pub fn decode_job(bytes: &[u8]) -> Result<JobRow, CodecError> {
     let state = match row.state() {
         pb::JobState::Queued => JobRowState::Queued,
         pb::JobState::Leased => JobRowState::Leased,
+        pb::JobState::Deciding => JobRowState::Deciding,
+        pb::JobState::Delayed => JobRowState::Delayed { until: Timestamp(row.delayed_until) },
         pb::JobState::Completed => {
             JobRowState::Completed { at: Timestamp(row.completed_at), outcome: read_outcome(row.outcome)? }
         }
@@ -80,6 +88,7 @@ pub fn decode_job(bytes: &[u8]) -> Result<JobRow, CodecError> {
         offers: row.offers,
         attempts_used: row.attempts_used,
         operations,
+        setbacks: row.setbacks.map(read_setbacks).transpose()?.map(Box::new),
         state,
     })
 }
@@ -148,6 +157,23 @@ pub fn encode_drain(row: &DrainRow, out: &mut Vec<u8>) {
 pub fn decode_drain(bytes: &[u8]) -> Result<DrainRow, CodecError> {
     let row = pb::Drain::decode(bytes)?;
     Ok(DrainRow { instance: InstanceName(row.instance.into()), bot_id: row.bot_id.into() })
+}
+
+/// Appends a quarantine's row.
+pub fn encode_quarantine(row: &QuarantineRow, out: &mut Vec<u8>) {
+    let message =
+        pb::Quarantine { instance: row.instance.to_string(), bot_id: row.bot_id.to_string(), until: row.until.0 };
+    append(&message, out);
+}
+
+/// Reads a quarantine's row.
+pub fn decode_quarantine(bytes: &[u8]) -> Result<QuarantineRow, CodecError> {
+    let row = pb::Quarantine::decode(bytes)?;
+    Ok(QuarantineRow {
+        instance: InstanceName(row.instance.into()),
+        bot_id: row.bot_id.into(),
+        until: Timestamp(row.until),
+    })
 }
 
 pub(super) fn append(message: &impl Message, out: &mut Vec<u8>) {

@@ -97,6 +97,7 @@ mod tests {
                 offers: number as u32,
                 attempts_used: 0,
                 operations: vec![OperationRow { operation: OperationId(7), cancelled: None }],
+                setbacks: None,
                 state: JobRowState::Queued,
             })
         })

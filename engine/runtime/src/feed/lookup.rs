@@ -119,10 +119,11 @@ impl Lookup {
                 Fact::JobCreated(created) => named.push(created.job),
                 Fact::JobCompleted { job, outcome, .. } => {
                     ended.push(*job);
-                    if matches!(outcome, Outcome::Reported { .. }) {
+                    if matches!(outcome, Outcome::Reported { .. } | Outcome::Failed { .. }) {
                         reported.push(*job);
                     }
                 }
+                Fact::JobRefused { job, .. } => ended.push(*job),
                 Fact::SessionChanged(session) => changed.push(session.session),
                 _ => {}
             }
@@ -183,8 +184,8 @@ impl Lookup {
         let result = self.results.get(&job);
         let failed = match outcome {
             Outcome::Reported { code, .. } => code != 0 || result.is_some_and(|result| result.exit_code != 0),
-            Outcome::ExecutionTimeout | Outcome::AttemptsExhausted { .. } => true,
-            Outcome::Cached | Outcome::Cancelled | Outcome::QueueTimeout => return None,
+            Outcome::ExecutionTimeout | Outcome::AttemptsExhausted { .. } | Outcome::Failed { .. } => true,
+            Outcome::Cached | Outcome::Cancelled | Outcome::QueueTimeout | Outcome::Refused => return None,
         };
         let peak_memory_bytes = result.map_or(0, peak_memory_bytes);
         Some(Lesson { history: who.history.clone(), failed, peak_memory_bytes })
@@ -221,10 +222,11 @@ fn rows<M: Message + Default>(
 /// `google.rpc.Code` of an end: what the client of the job was told.
 fn code(outcome: Outcome) -> i32 {
     match outcome {
-        Outcome::Reported { code, .. } => code,
+        Outcome::Reported { code, .. } | Outcome::Failed { code } => code,
         Outcome::Cached => 0,
         Outcome::Cancelled => 1,
         Outcome::ExecutionTimeout => 4,
+        Outcome::Refused => 9,
         Outcome::AttemptsExhausted { .. } => 10,
         Outcome::QueueTimeout => 14,
     }

@@ -6,7 +6,7 @@
 use std::sync::Arc;
 
 use berth_core::{
-    Fact, Timestamp,
+    Fact, Outcome, Timestamp,
     mutant::{Mutant, broken},
 };
 use bytes::Bytes;
@@ -113,6 +113,12 @@ fn change(fact: Fact, lookup: &Lookup) -> Change {
         Fact::LeaseStarted { lease, .. } => Change::LeaseStarted(ev::Lease { lease, session: None }),
         Fact::LeaseWithdrawn { lease } => Change::LeaseWithdrawn(ev::Lease { lease, session: None }),
         Fact::AttemptLost { lease, code, .. } => Change::AttemptFailed(ev::AttemptFailed { lease, code }),
+        Fact::AttemptFailed(of) => Change::AttemptFailed(ev::AttemptFailed { lease: of.lease, code: of.failed.code }),
+        Fact::AttemptDecided(_) => Change::Other("attempt-decided".into()),
+        Fact::DelayEnded { .. } => Change::Other("delay-ended".into()),
+        Fact::JobRefused { job, at, .. } => {
+            Change::JobCompleted(Box::new(lookup.completed(job, at, Outcome::Refused, 0)))
+        }
         Fact::JobCompleted { job, at, outcome, ran_ms } => {
             Change::JobCompleted(Box::new(lookup.completed(job, at, outcome, ran_ms)))
         }
@@ -137,5 +143,9 @@ fn change(fact: Fact, lookup: &Lookup) -> Change {
         }
         Fact::DrainSet { instance, bot_id, on: true } => Change::BotDrained(ev::Bot { instance, bot_id }),
         Fact::DrainSet { instance, bot_id, on: false } => Change::BotResumed(ev::Bot { instance, bot_id }),
+        Fact::QuarantineSet { instance, bot_id, until: Some(_) } => {
+            Change::BotQuarantined(ev::Bot { instance, bot_id })
+        }
+        Fact::QuarantineSet { instance, bot_id, until: None } => Change::BotResumed(ev::Bot { instance, bot_id }),
     }
 }

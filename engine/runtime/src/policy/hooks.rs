@@ -5,6 +5,8 @@ use std::{sync::Arc, time::Duration};
 
 use berth_core::{AttemptReason, PropertySet};
 
+pub use berth_core::UnmatchedVerdict;
+
 /// Who asks for a job. Empty where nobody said.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Requester<'a> {
@@ -152,15 +154,6 @@ pub struct UnmatchedQuestion<'a> {
     pub jobs: u32,
     /// How long the oldest has waited.
     pub oldest: Duration,
-}
-
-/// What becomes of jobs that nobody can serve.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum UnmatchedVerdict {
-    /// They wait, and the question is asked again after this time.
-    Wait(Duration),
-    /// They end; their clients get FAILED_PRECONDITION with this text.
-    Refuse(Arc<str>),
 }
 
 /// Whether a class of jobs fits a class of bots: pairs of indexes into two lists.

@@ -205,6 +205,7 @@ mod tests {
             offers: 0,
             attempts_used: 0,
             operations: vec![OperationRow { operation: OperationId(u128::from(age)), cancelled: None }],
+            setbacks: None,
             state: JobRowState::Queued,
         };
         (1..=count).map(row).collect()

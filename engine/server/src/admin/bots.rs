@@ -2,7 +2,7 @@
 
 use std::process::ExitCode;
 
-use berth_proto::admin::{Bot, DrainBotRequest, ListBotsRequest, bots_client::BotsClient};
+use berth_proto::admin::{Bot, DrainBotRequest, ListBotsRequest, ReleaseBotRequest, bots_client::BotsClient};
 use serde_json::{Value, json};
 
 use super::{ago, answer, ask, pairs, rfc3339, table};
@@ -35,6 +35,15 @@ pub(crate) fn run(args: BotsArgs) -> anyhow::Result<ExitCode> {
                     println!("{bot_id} gets no new work; {leases} leases still run");
                 }
             }
+            BotsCommand::Release { bot_id, instance } => {
+                let request = ReleaseBotRequest { instance, bot_id: bot_id.clone() };
+                answer(client.release_bot(request).await)?;
+                if as_json {
+                    println!("{}", json!({ "bot_id": bot_id, "quarantined": false }));
+                } else {
+                    println!("{bot_id} is in no quarantine");
+                }
+            }
         }
         Ok(ExitCode::SUCCESS)
     })
@@ -44,6 +53,9 @@ fn row(bot: &Bot) -> Vec<String> {
     let mut status = bot.status.clone();
     if bot.drained {
         status.push_str(", drained");
+    }
+    if let Some(until) = &bot.quarantined_until {
+        status.push_str(&format!(", quarantined until {until}"));
     }
     let heard = if bot.asking { "asks now".to_owned() } else { format!("{} ago", ago(bot.last_contact.as_ref())) };
     vec![
@@ -70,5 +82,6 @@ fn to_json(bot: &Bot) -> Value {
         "properties": bot.properties.iter().map(|p| json!({ "name": p.name, "value": p.value })).collect::<Vec<_>>(),
         "opened_at": rfc3339(bot.opened_at.as_ref()),
         "last_contact": rfc3339(bot.last_contact.as_ref()),
+        "quarantined_until": rfc3339(bot.quarantined_until.as_ref()),
     })
 }

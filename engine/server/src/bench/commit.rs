@@ -72,7 +72,7 @@ struct Fleet {
 impl Fleet {
     fn new(next_sequence: u64, group: u64) -> Self {
         let result =
-            pb::JobResult { action_result: action_result("bench").encode_to_vec().into(), status: Bytes::new() };
+            pb::JobResult { action_result: action_result("bench").encode_to_vec().into(), ..Default::default() };
         Self {
             partition: Partition::new(Book::new(Settings::default()), next_sequence),
             group,

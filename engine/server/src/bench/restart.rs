@@ -92,6 +92,7 @@ async fn restart(store: Arc<dyn Store>) -> anyhow::Result<(f64, f64, f64)> {
         observer: Arc::new(()),
         reserve_bytes: 0,
         heads: Limits::default(),
+        policy: Arc::new(berth_runtime::builtin::BuiltinPolicy),
     };
     let (engine, driver) = Engine::start(store, committer, PARTITION, options)?;
     let serves = start.elapsed().as_secs_f64();

@@ -63,6 +63,8 @@ impl Config {
         berth_core::Settings {
             session_timeout: Duration::from_secs(self.raw.scheduler.session_timeout_s),
             attempts_max: self.raw.scheduler.attempts_max,
+            failures_max: self.raw.scheduler.failures_max,
+            ask_command_failed: self.raw.scheduler.ask_command_failed,
             ..berth_core::Settings::default()
         }
     }

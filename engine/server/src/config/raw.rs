@@ -47,6 +47,12 @@ pub(crate) struct Scheduler {
     pub(crate) execution_timeout_max_s: u64,
     /// How long a job may wait for a bot; 0: for ever.
     pub(crate) queue_timeout_s: u64,
+    /// Header whose value is the client's tenant, set by a proxy that knows; empty: none.
+    pub(crate) tenant_header: String,
+    /// How often a job may fail in all, where a policy says that attempts do not count.
+    pub(crate) failures_max: u32,
+    /// Whether policies are asked after commands that failed, too.
+    pub(crate) ask_command_failed: bool,
 }
 
 /// The embedded store.
@@ -124,7 +130,15 @@ impl Default for Server {
 
 impl Default for Scheduler {
     fn default() -> Self {
-        Self { session_timeout_s: 45, attempts_max: 5, execution_timeout_max_s: 7200, queue_timeout_s: 0 }
+        Self {
+            session_timeout_s: 45,
+            attempts_max: 5,
+            execution_timeout_max_s: 7200,
+            queue_timeout_s: 0,
+            tenant_header: String::new(),
+            failures_max: 100,
+            ask_command_failed: false,
+        }
     }
 }
 
@@ -184,6 +198,7 @@ impl Raw {
         range("scheduler.attempts_max", self.scheduler.attempts_max.into(), 1, 1_000);
         range("scheduler.execution_timeout_max_s", self.scheduler.execution_timeout_max_s, 1, 4_000_000);
         range("scheduler.queue_timeout_s", self.scheduler.queue_timeout_s, 0, 4_000_000);
+        range("scheduler.failures_max", self.scheduler.failures_max.into(), 1, 10_000);
         range("store.reserve_bytes", self.store.reserve_bytes, 0, 1 << 50);
         range("store.finished_h", self.store.finished_h, 1, year);
         range("store.feed_h", self.store.feed_h, 1, year);
@@ -195,6 +210,11 @@ impl Raw {
         range("policy.memory_bytes_max", self.policy.memory_bytes_max as u64, 1 << 16, 4 << 30);
         range("bots.count", self.bots.count as u64, 0, 1_000);
         range("bots.slots", self.bots.slots as u64, 0, 1_000);
+        if !is_header_name(&self.scheduler.tenant_header) {
+            let expected = "expected the name of a header: lower-case letters, digits and hyphens, not ending in -bin";
+            let value = format!("{:?}", self.scheduler.tenant_header);
+            problems.push(Problem { key: "scheduler.tenant_header", value, expected: expected.to_owned() });
+        }
         if self.server.instances.is_empty() {
             let expected = "expected at least one instance name".to_owned();
             problems.push(Problem { key: "server.instances", value: "[]".to_owned(), expected });
@@ -205,6 +225,12 @@ impl Raw {
         }
         problems
     }
+}
+
+/// Or empty: no header.
+fn is_header_name(name: &str) -> bool {
+    let allowed = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || matches!(c, '-' | '_' | '.');
+    name.len() <= 200 && name.chars().all(allowed) && !name.ends_with("-bin")
 }
 
 /// Instance names are part of resource names, so that some words would be ambiguous there.

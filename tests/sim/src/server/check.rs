@@ -1,5 +1,9 @@
 //! What a step must be: held against the model, event by event, and against what can be seen from outside.
 
+use berth_core::{BotStatus, JobRowState, Outcome, SessionView};
+use berth_proto::{rpc, store as pb};
+use prost::Message;
+
 use super::*;
 
 pub(super) enum Told {
@@ -53,6 +57,7 @@ impl Server {
         let mut changed = BTreeSet::new();
         let mut last_number = 0;
         let mut answers = Vec::new();
+        let (mut asks, mut expected_asks) = (Vec::new(), Vec::new());
         for told in events {
             let (event, attachment, token) = match told {
                 Told::Event { event, attachment, token } => (event, attachment, token),
@@ -80,27 +85,19 @@ impl Server {
             let mut early = Vec::new();
             if let Some(model) = &mut self.model {
                 let (facts, reply, answers) = match model.handle(now, &event, seen) {
-                    Ok(expected) => (expected.facts, Ok(expected.reply), expected.answers),
+                    Ok(expected) => {
+                        expected_asks.extend(expected.asks);
+                        (expected.facts, Ok(expected.reply), expected.answers)
+                    }
                     Err(rejection) => (Vec::new(), Err(rejection), Vec::new()),
                 };
                 rule!(*seen == facts, "{event:?}\n  made     {seen:?}\n  not      {facts:?}");
                 rule!(result == reply, "{event:?} was answered by {result:?}, not {reply:?}");
                 early = answers;
             }
-            for fact in seen {
-                match fact {
-                    Fact::JobCreated(created) => bodies.push((created.job, attachment.body.clone())),
-                    Fact::JobCompleted { job, .. } => {
-                        let row = self.partition.book().job_row(*job).expect("it just ended");
-                        let lease = LeaseId { job: *job, attempt: row.offers };
-                        let result = attachment.results.iter().find(|(of, _)| *of == lease);
-                        results.extend(result.map(|(_, bytes)| (*job, bytes.clone())));
-                    }
-                    _ => {}
-                }
-            }
+            self.stored(seen, &attachment, &mut bodies, &mut results);
             leaves.push(Leave::Reply { token, event, result });
-            answers = self.effects(&mut releases, &mut changed, &mut leaves);
+            answers = self.effects(&mut releases, &mut changed, &mut asks, &mut leaves);
             if self.model.is_some() {
                 let first: Vec<_> = answers.iter().take(early.len()).cloned().map(unversioned).collect();
                 rule!(first == early, "answers within an event: {first:?}, not {early:?}");
@@ -110,12 +107,16 @@ impl Server {
             }
         }
         if inputs.is_none() || releases.peek().is_some() {
-            answers.extend(self.effects(&mut releases, &mut changed, &mut leaves));
+            answers.extend(self.effects(&mut releases, &mut changed, &mut asks, &mut leaves));
         }
+        let ticked = facts.by_event.last().expect("the tick has its facts");
+        self.stored(ticked, &Attachment::default(), &mut bodies, &mut results);
         if let Some(model) = &mut self.model {
             let seen = facts.by_event.last().expect("the tick has its facts");
             let tick = model.handle(now, &Event::Tick, seen).expect("time is never refused");
             rule!(*seen == tick.facts, "deadlines at {now:?}\n  made     {seen:?}\n  not      {:?}", tick.facts);
+            expected_asks.extend(tick.asks);
+            check_asks(model, now, asks, expected_asks)?;
             let mut expected = model.finish_batch(now);
             let mut given: Vec<_> = answers.into_iter().map(unversioned).collect();
             given.sort_by_key(|answer| (answer.session, answer.poll));
@@ -141,11 +142,49 @@ impl Server {
         })
     }
 
+    /// Bodies and results as they should be on disk after these facts. No result: there should be none.
+    fn stored(
+        &self,
+        facts: &[Fact],
+        attachment: &Attachment,
+        bodies: &mut Vec<(JobId, Bytes)>,
+        results: &mut Vec<(JobId, Option<Bytes>)>,
+    ) {
+        let attached = |lease: LeaseId| attachment.results.iter().find(|(of, _)| *of == lease).map(|(_, b)| b.clone());
+        for fact in facts {
+            match fact {
+                Fact::JobCreated(created) => bodies.push((created.job, attachment.body.clone())),
+                Fact::AttemptFailed(failed) => {
+                    let result = attached(failed.lease);
+                    results.extend(result.map(|bytes| (failed.lease.job, Some(bytes))));
+                }
+                Fact::AttemptDecided(decided) => results.push((decided.job, None)),
+                Fact::JobRefused { job, text, .. } => {
+                    let status = rpc::Status { code: 9, message: text.to_string(), details: Vec::new() };
+                    let status = status.encode_to_vec().into();
+                    let result = pb::JobResult { status, ..pb::JobResult::default() };
+                    results.push((*job, Some(result.encode_to_vec().into())));
+                }
+                Fact::JobCompleted { job, outcome, .. } => {
+                    let row = self.partition.book().job_row(*job).expect("it just ended");
+                    match (attached(LeaseId { job: *job, attempt: row.offers }), outcome) {
+                        (Some(bytes), _) => results.push((*job, Some(bytes))),
+                        // As it was reported: what was stored while a policy was asked stays.
+                        (None, Outcome::Reported { .. }) => {}
+                        (None, _) => results.push((*job, None)),
+                    }
+                }
+                _ => {}
+            }
+        }
+    }
+
     /// Takes the effects up to the next reply; answers come back apart.
     pub(super) fn effects(
         &mut self,
         releases: &mut std::iter::Peekable<std::vec::IntoIter<Release<u64>>>,
         changed: &mut BTreeSet<(JobId, Option<OperationId>)>,
+        asks: &mut Vec<Question>,
         leaves: &mut Vec<Leave>,
     ) -> Vec<Answer> {
         let mut answers = Vec::new();
@@ -156,6 +195,10 @@ impl Server {
                 Effect::Answer(answer) => {
                     answers.push(answer.clone());
                     leaves.push(Leave::Answer(answer));
+                }
+                Effect::Ask(question) => {
+                    asks.push(question.clone());
+                    leaves.push(Leave::Ask(question));
                 }
             }
         }
@@ -170,11 +213,20 @@ impl Server {
             return Ok(());
         }
         for job in book.jobs(usize::MAX).into_iter().filter(|job| job.stage == Stage::Queued) {
-            let fitting = asking.iter().find(|session| {
-                let row = book.session_row(session.session);
-                row.is_some_and(|row| row.instance == job.instance)
+            let row = book.job_row(job.job).expect("it is among the jobs");
+            if row.state != JobRowState::Queued {
+                continue;
+            }
+            let fits = |session: &&SessionView| {
+                session.instance == job.instance
                     && session.capabilities.iter().any(|set| set.contains_all(&job.requirements))
-            });
+            };
+            let failed_it = |session: &SessionView| {
+                row.setbacks.as_ref().is_some_and(|s| s.elsewhere && s.failed_on.contains(&session.bot_id))
+            };
+            let willing = |s: &SessionView| s.status == BotStatus::Ok && !s.drained && s.quarantined.is_none();
+            let has_others = book.sessions().iter().any(|other| fits(&other) && willing(other) && !failed_it(other));
+            let fitting = asking.iter().filter(fits).find(|session| !failed_it(session) || !has_others);
             rule!(fitting.is_none(), "{:?} waits though {:?} asks", job.job, fitting.map(|session| session.session));
         }
         Ok(())
@@ -229,6 +281,22 @@ impl Server {
         }
         Ok(())
     }
+}
+
+/// Policies are asked what they should be asked, once each.
+fn check_asks(model: &mut Naive, now: Timestamp, asks: Vec<Question>, mut expected: Vec<(JobId, u32)>) -> Checked {
+    let mut attempts = Vec::new();
+    for question in asks {
+        match question {
+            Question::Attempt(asked) => attempts.push((asked.lease.job, asked.revision)),
+            Question::Unmatched(asked) => model.asked_unmatched(now, &asked).map_err(Violation)?,
+        }
+    }
+    // Deadlines that come together have no order of their own.
+    attempts.sort();
+    expected.sort();
+    rule!(attempts == expected, "asked about {attempts:?}, not {expected:?}");
+    Ok(())
 }
 
 fn unversioned(answer: Answer) -> Answer {

@@ -10,8 +10,8 @@ use std::{
 };
 
 use berth_core::{
-    Answer, Effect, Event, Fact, JobId, LeaseId, OperationId, PollId, Rejection, Reply, SessionId, Settings, Stage,
-    Timestamp,
+    Answer, Effect, Event, Fact, JobId, LeaseId, OperationId, PollId, Question, Rejection, Reply, SessionId, Settings,
+    Stage, Timestamp,
 };
 use berth_runtime::{
     codec,
@@ -75,6 +75,7 @@ pub(crate) enum Leave {
     Update { watcher: u64, stage: Stage },
     Looked { operation: OperationId, stage: Option<Stage> },
     Kept,
+    Ask(Question),
 }
 
 /// One step that was handled.
@@ -85,9 +86,9 @@ pub(crate) struct Work {
     pub(crate) leaves: Vec<Leave>,
     pub(crate) facts: Vec<Fact>,
     pub(crate) records: Vec<(u64, Bytes)>,
-    /// Result bytes of jobs that completed, and bodies of jobs that were created.
+    /// Results as they are stored from now on, the newest last, and bodies of jobs that were created.
     pub(crate) bodies: Vec<(JobId, Bytes)>,
-    pub(crate) results: Vec<(JobId, Bytes)>,
+    pub(crate) results: Vec<(JobId, Option<Bytes>)>,
     /// Of the operations that somebody watches, as they are after the step.
     pub(crate) stages: Vec<(OperationId, Stage)>,
     /// The model after the step, and the feed's next position.

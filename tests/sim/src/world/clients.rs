@@ -99,7 +99,7 @@ fn set(properties: &[(&str, &str)]) -> PropertySet {
 }
 
 /// Some kinds are common, and many are rare.
-fn needed(number: u64) -> PropertySet {
+pub(super) fn needed(number: u64) -> PropertySet {
     match number % 5 {
         0 | 1 => set(&[]),
         2 => set(&[("os", "linux")]),

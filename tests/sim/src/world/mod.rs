@@ -6,6 +6,7 @@ mod clients;
 mod consumer;
 mod disasters;
 mod network;
+mod policy;
 mod process;
 mod settle;
 
@@ -88,7 +89,7 @@ const START: Timestamp = Timestamp(1_000_000_000_000);
 impl World {
     pub(crate) fn new(seed: u64, trace: bool, broken: Broken) -> Checked<Self> {
         let mut rng = Rng::new(seed);
-        let settings = Settings { attempts_max: 3, ..Settings::default() };
+        let settings = Settings { attempts_max: 3, failures_max: 5, ask_command_failed: true, ..Settings::default() };
         let disk = Disk::default();
         disk.set_syncing(!broken.no_sync);
         let mut server = Server::start(&disk, settings, START, Limits::default())?;
@@ -100,7 +101,7 @@ impl World {
             Bot::new(format!("bot-{number}").into(), instance, clients::offered(number as u64), &mut rng)
         });
         let bots = bots.collect();
-        Ok(Self {
+        let mut world = Self {
             rng,
             ears: Rng::new(!seed),
             consumer: None,
@@ -121,7 +122,9 @@ impl World {
             hash: seed,
             trace,
             broken,
-        })
+        };
+        world.change_policy();
+        Ok(world)
     }
 
     /// Something happens.
@@ -149,7 +152,8 @@ impl World {
             155..300 => self.bot_calls(),
             300..420 => self.bot_works(),
             420..428 => self.bot_misbehaves(),
-            428..436 => self.drain(),
+            428..434 => self.drain(),
+            434..436 => self.change_policy(),
             436..660 => return self.deliver(),
             660..662 => self.trim(),
             662..800 => return self.handle(),
@@ -159,6 +163,7 @@ impl World {
             984..988 => self.check_idle()?,
             988..989 => self.fail_disk(),
             989..994 => self.bot_gives_up_call(),
+            994..995 => self.release_bot(),
             _ => {}
         }
         Ok(())

@@ -86,10 +86,10 @@ impl World {
         for lease in new {
             for other in self.bots.iter().filter(|other| other.id != self.bots[bot].id) {
                 let Some(session) = other.session.filter(|session| !self.ledger.has_ended(*session)) else { continue };
-                let held = other
-                    .leases
-                    .iter()
-                    .find(|(held, doing)| held.job == lease.job && matches!(doing, Doing::Pending | Doing::Working));
+                let held =
+                    other.leases.iter().filter(|(held, _)| !self.ledger.timed_out(**held)).find(|(held, doing)| {
+                        held.job == lease.job && matches!(doing, Doing::Pending | Doing::Working)
+                    });
                 rule!(
                     held.is_none(),
                     "{} is given {lease} while {} has {held:?} in {session:?}",

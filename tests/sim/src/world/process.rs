@@ -107,6 +107,10 @@ impl World {
                 }
                 Ok(())
             }
+            Leave::Ask(question) => {
+                self.answer_question(question);
+                Ok(())
+            }
             Leave::Watching { watcher, operation, stage } => {
                 let Some(known) = self.watchers.get_mut(&watcher) else { return Ok(()) };
                 match stage {

@@ -16,6 +16,7 @@ impl World {
             self.bots[bot].capabilities = clients::everything();
         }
         self.end_drains();
+        self.calm_policy();
         for _ in 0..2_000 {
             for bot in 0..self.bots.len() {
                 let stale = self.bots[bot].call.as_ref().is_some_and(|_| self.rng.chance(100));
@@ -34,6 +35,7 @@ impl World {
             }
             if self.work_off()? {
                 self.end_drains();
+                self.calm_policy();
             }
             self.now = self.now.after(Duration::from_millis(200));
             let counts = self.server.as_ref().map(|server| server.partition.book().counts());

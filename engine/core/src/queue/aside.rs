@@ -1,0 +1,68 @@
+//! What is asked of the queue off the hot path: who of two goes first, and which classes no bot serves.
+
+use std::cmp::Ordering;
+
+use super::{
+    CapabilityIx, JobIx, LineIx, Queue, RequirementIx, Spot,
+    class::{self, RequirementKey},
+};
+use crate::{JobClass, PropertySet};
+
+impl Queue {
+    /// Which of two jobs that wait goes first.
+    pub(crate) fn compare(&self, one: Spot, other: Spot) -> Ordering {
+        let (one_lane, other_lane) = (self.line(one.line).1, self.line(other.line).1);
+        self.share_cmp(one_lane, other_lane).then(one.place.cmp(&other.place))
+    }
+
+    /// Classes with jobs in their lanes that no open session serves.
+    pub(crate) fn unserved_classes(&self) -> impl Iterator<Item = RequirementIx> + '_ {
+        let waiting = self.lines.iter().filter(|(_, line)| line.waiting.len() > 0);
+        waiting.map(|(_, line)| line.class).filter(|class| !self.is_served(*class))
+    }
+
+    /// Whether an open session serves the class.
+    pub(crate) fn is_served(&self, class: RequirementIx) -> bool {
+        self.groups.iter().any(|(_, group)| group.serves.has(class.0))
+    }
+
+    /// What jobs of the class have in common.
+    pub(crate) fn class_of(&self, class: RequirementIx) -> JobClass {
+        let key = &self.requirements[class.0 as usize].key;
+        JobClass { instance: key.instance.clone(), requirements: key.requirements.clone(), label: key.label.clone() }
+    }
+
+    /// The class of such jobs, if there is or was one lately.
+    pub(crate) fn find_class(&self, class: &JobClass) -> Option<RequirementIx> {
+        self.requirement_index.get(&key(class)).copied()
+    }
+
+    /// Whether bots of the one class may take jobs of the other, which need not have any just now.
+    pub(crate) fn would_serve(&self, offer: CapabilityIx, need: &JobClass) -> bool {
+        class::serves(&self.capabilities[offer.0 as usize].key, &key(need))
+    }
+
+    /// Jobs of the class that stand in its lanes, lane by lane.
+    pub(crate) fn queued_of(&self, class: RequirementIx) -> impl Iterator<Item = JobIx> + '_ {
+        let mut lines: Vec<_> = self.requirements[class.0 as usize].lines.iter().collect();
+        lines.sort_by_key(|(lane, _)| **lane);
+        lines.into_iter().flat_map(|(_, line)| self.lines[line.0 as usize].waiting.iter())
+    }
+
+    /// The line of a job whose requirements are other ones from now on.
+    pub(crate) fn amend(&mut self, line: LineIx, requirements: &PropertySet) -> LineIx {
+        let label = self.requirements(line).1.clone();
+        let (instance, lane) = (self.instance(line).clone(), self.line(line).1);
+        let class = self.enter_requirements(&instance, requirements, &label);
+        self.hold_lane(lane);
+        self.enter_line(class, lane)
+    }
+}
+
+fn key(class: &JobClass) -> RequirementKey {
+    RequirementKey {
+        instance: class.instance.clone(),
+        requirements: class.requirements.clone(),
+        label: class.label.clone(),
+    }
+}
