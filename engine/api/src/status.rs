@@ -57,6 +57,7 @@ fn engine(error: EngineError, message: String) -> Status {
             Rejection::IdTaken(_) => retry(Code::Unavailable, "try again", RETRY_SECONDS),
             Rejection::Slots(_) => bad_request(message.clone(), "bot_session.worker.configs", message),
             Rejection::NotFinished(_) => Status::failed_precondition(message),
+            Rejection::LimitReached(_) => retry(Code::ResourceExhausted, &message, RETRY_SECONDS),
         },
         EngineError::Stopping => retry(Code::Unavailable, &message, RETRY_SECONDS),
         EngineError::StoreFull { .. } => {

@@ -3,8 +3,8 @@
 use std::{sync::Arc, time::Duration};
 
 use crate::{
-    Asking, Decided, Digest, Fact, InstanceName, JobId, JobRow, LaneKey, LeaseId, OperationId, Outcome, PollId,
-    PropertySet, Question, SessionId, Timestamp, UnmatchedDecided,
+    Asking, Decided, Digest, Fact, InstanceName, JobId, JobRow, LaneKey, LeaseId, Limit, LimitState, OperationId,
+    Outcome, PollId, PropertySet, Question, SessionId, Timestamp, UnmatchedDecided,
     mutant::{Mutant, broken},
 };
 
@@ -134,6 +134,8 @@ pub struct Submit {
     pub weight: u32,
     /// Smaller goes first within the lane.
     pub rank: i64,
+    /// Counters that it belongs to, at most 8.
+    pub limits: Vec<Arc<Limit>>,
     /// How long it may wait for a bot; `None`: for ever.
     pub queue_timeout: Option<Duration>,
     /// How long one attempt may take by the server's clock; `None`: for ever.
@@ -327,6 +329,9 @@ pub enum Rejection {
     /// The operation is not finished, so it cannot be deleted.
     #[error("operation {0} is not finished: cancel it first")]
     NotFinished(OperationId),
+    /// As many jobs wait as a policy allows.
+    #[error("limit {} is reached: {} jobs may wait at a time", .0.limit.name, .0.limit.max_queued.unwrap_or_default())]
+    LimitReached(Box<LimitState>),
 }
 
 /// What became of a job, seen through one of its handles.

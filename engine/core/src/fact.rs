@@ -3,8 +3,8 @@
 use std::{sync::Arc, time::Duration};
 
 use crate::{
-    BotStatus, Digest, FailedAttempt, InstanceName, JobId, LaneKey, LeaseId, OperationId, PropertySet, SessionId,
-    Timestamp,
+    BotStatus, Digest, FailedAttempt, InstanceName, JobId, LaneKey, LeaseId, Limit, OperationId, PropertySet,
+    SessionId, Timestamp,
 };
 
 /// One change. Bodies (the action's bytes, the result's) are named by the job's id and never copied here.
@@ -178,6 +178,8 @@ pub struct JobCreated {
     pub weight: u32,
     /// Order within the lane.
     pub rank: i64,
+    /// Counters that it belongs to.
+    pub limits: Vec<Arc<Limit>>,
     /// Order between jobs of equal rank: older jobs have smaller numbers.
     pub age: u64,
     /// When it was accepted.

@@ -39,4 +39,4 @@ pub use row::{
     DrainRow, Hidden, HiddenLine, JobRow, JobRowState, LeaseRow, OperationRow, QuarantineRow, Rows, SessionRow,
 };
 pub use time::Timestamp;
-pub use verdict::{Affinity, AttemptAction, AttemptReason, Limit, Verdict};
+pub use verdict::{Affinity, AttemptAction, AttemptReason, Limit, LimitState, Verdict};

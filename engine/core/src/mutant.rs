@@ -40,6 +40,11 @@ mutants! {
     WeightIgnored,
     WeightOfLastRow,
     HeadNotAnnounced,
+    LimitIgnored,
+    ClaimIgnored,
+    QueueLimitIgnored,
+    FreedNotServed,
+    LimitOfLastRow,
     ShortestWaitFirst,
     // Merging.
     DoNotCacheJoins,

@@ -3,8 +3,8 @@
 use std::{sync::Arc, time::Duration};
 
 use crate::{
-    BotStatus, Digest, InstanceName, JobId, LaneKey, LeaseId, OperationId, Outcome, PropertySet, SessionId, Setbacks,
-    Timestamp,
+    BotStatus, Digest, InstanceName, JobId, LaneKey, LeaseId, Limit, OperationId, Outcome, PropertySet, SessionId,
+    Setbacks, Timestamp,
 };
 
 /// A job with its handles.
@@ -28,6 +28,8 @@ pub struct JobRow {
     pub weight: u32,
     /// Order within the lane.
     pub rank: i64,
+    /// Counters that it belongs to, with the numbers that came with it.
+    pub limits: Vec<Arc<Limit>>,
     /// Order between jobs of equal rank.
     pub age: u64,
     /// When it was accepted.

@@ -63,6 +63,27 @@ pub struct Limit {
     pub min_running: u32,
 }
 
+/// How a counter stands.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LimitState {
+    /// Its name and its bounds.
+    pub limit: Arc<Limit>,
+    /// Jobs with a bot.
+    pub running: u32,
+    /// Jobs that are not over and not with a bot, whatever they wait for.
+    pub waiting: u32,
+}
+
+impl std::fmt::Display for LimitState {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self { limit, running, waiting } = self;
+        write!(out, "limit {}: {running} running", limit.name)?;
+        limit.max_running.map_or(Ok(()), |max| write!(out, " of at most {max}"))?;
+        write!(out, ", {waiting} waiting")?;
+        limit.max_queued.map_or(Ok(()), |max| write!(out, " of at most {max}"))
+    }
+}
+
 /// A wish for a bot that served a job with the same key lately.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Affinity {

@@ -24,6 +24,7 @@ fn submit(operation: u128, execution_timeout: Option<Duration>) -> Event {
         lane: LaneKey::default(),
         weight: 1,
         rank: 0,
+        limits: Vec::new(),
         queue_timeout: None,
         execution_timeout,
     }))

@@ -8,8 +8,8 @@ use std::{sync::Arc, time::Duration};
 
 use berth_core::{
     Answer, Asking, AttemptAction, Book, BotStatus, Decided, Digest, Effect, Event, Fact, JobId, LaneKey, LeaseId,
-    LeaseReport, OpenSession, OperationId, PollId, Property, PropertySet, Question, ReportedState, SessionId, Settings,
-    Submit, Timestamp, UnmatchedDecided, UnmatchedVerdict, UpdateSession, Verdict, WorkerChange,
+    LeaseReport, Limit, OpenSession, OperationId, PollId, Property, PropertySet, Question, ReportedState, SessionId,
+    Settings, Submit, Timestamp, UnmatchedDecided, UnmatchedVerdict, UpdateSession, Verdict, WorkerChange,
 };
 use naive::{Naive, State};
 use proptest::prelude::*;
@@ -147,6 +147,7 @@ impl Pair {
                     lane: LaneKey(["", "a", "b"][usize::from(lane)].into()),
                     weight,
                     rank,
+                    limits: limits_of(lane, flags),
                     queue_timeout: timeout(timeouts % 3),
                     execution_timeout: timeout(timeouts / 3),
                     ..submit(operation, action)
@@ -394,8 +395,27 @@ fn submit(operation: OperationId, action: u8) -> Submit {
         lane: LaneKey::default(),
         weight: 1,
         rank: 0,
+        limits: Vec::new(),
         queue_timeout: None,
         execution_timeout: None,
+    }
+}
+
+/// Two counters, whose numbers change with each job.
+fn limits_of(lane: u8, flags: u8) -> Vec<Arc<Limit>> {
+    let limit = |name: &str, number: u8| {
+        let bound = |from: u32, number: u8| (number & 1 == 0).then_some(from + u32::from(number >> 1 & 1));
+        Arc::new(Limit {
+            name: name.into(),
+            max_running: bound(1, number),
+            max_queued: bound(3, number >> 2),
+            min_running: u32::from(number >> 4 & 1),
+        })
+    };
+    match flags >> 4 & 3 {
+        0 | 1 => Vec::new(),
+        2 => vec![limit(["x", "y", "x"][usize::from(lane)], flags.rotate_left(2))],
+        _ => vec![limit("x", flags >> 5), limit("y", flags.rotate_left(3))],
     }
 }
 

@@ -47,6 +47,7 @@ impl House {
                 lane: LaneKey(["", "a"][(house.made % 2) as usize].into()),
                 weight: 1,
                 rank: 0,
+                limits: Vec::new(),
                 queue_timeout: None,
                 execution_timeout: None,
             })));

@@ -55,6 +55,7 @@ impl House {
             lane: LaneKey("lane".into()),
             weight: 1,
             rank: 0,
+            limits: Vec::new(),
             queue_timeout: None,
             execution_timeout: None,
         };

@@ -95,6 +95,7 @@ fn submit(operation: u128, rank: i64) -> Submit {
         lane: LaneKey::default(),
         weight: 1,
         rank,
+        limits: Vec::new(),
         queue_timeout: None,
         execution_timeout: None,
     }
@@ -208,6 +209,7 @@ async fn a_row_that_cannot_be_read_ends_the_driver_though_bots_were_served() {
             lane: LaneKey::default(),
             weight: 1,
             rank: -1,
+            limits: Vec::new(),
             age: 1,
             queued_at: NOW,
             queue_timeout: None,

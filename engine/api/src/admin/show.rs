@@ -1,8 +1,8 @@
 //! Jobs as operators see them, and why one waits, in a sentence.
 
 use berth_core::{
-    Digest, InstanceName, JobId, JobRow, JobRowState, JobView, LaneKey, LeaseView, OperationRow, Outcome, PropertySet,
-    Stage, Timestamp, Waiting, Why,
+    Digest, InstanceName, JobId, JobRow, JobRowState, JobView, LaneKey, LeaseView, LimitState, OperationRow, Outcome,
+    PropertySet, Stage, Timestamp, Waiting, Why,
 };
 use berth_proto::{admin, reapi::RequestMetadata, store as pb};
 use berth_runtime::Engine;
@@ -164,6 +164,10 @@ fn explain(waiting: Waiting) -> admin::Waiting {
         Why::Delayed { until } => {
             let reason = format!("an attempt failed; there is another one, not before {}", convert::timestamp(until));
             ("DELAYED", reason, Vec::new())
+        }
+        Why::LimitReached { limits } => {
+            let limits: Vec<_> = limits.iter().map(LimitState::to_string).collect();
+            ("LIMIT_REACHED", format!("as many jobs run as a policy allows: {}", limits.join("; ")), Vec::new())
         }
         Why::AvoidsBots { bots } => {
             let reason = format!("it waits for another bot than {}, which failed it", bots.join(", "));

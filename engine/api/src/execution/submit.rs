@@ -66,6 +66,7 @@ impl Execution {
             lane: place.lane,
             weight: place.weight,
             rank: place.rank,
+            limits: place.limits,
             queue_timeout: prepared.queue_timeout,
             execution_timeout: Some(prepared.execution_timeout),
         })

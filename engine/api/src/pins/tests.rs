@@ -105,6 +105,7 @@ fn submit(operation: u128) -> Submit {
         lane: LaneKey::default(),
         weight: 1,
         rank: 0,
+        limits: Vec::new(),
         queue_timeout: None,
         execution_timeout: None,
     }

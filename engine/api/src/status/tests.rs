@@ -1,8 +1,8 @@
 //! The table, as text. A change here is a change of API.
 
-use std::{fmt::Write, time::Duration};
+use std::{fmt::Write, sync::Arc, time::Duration};
 
-use berth_core::{OperationId, SessionId};
+use berth_core::{Limit, LimitState, OperationId, SessionId};
 use berth_runtime::store::StoreError;
 use expect_test::expect;
 
@@ -15,6 +15,8 @@ fn digest() -> Digest {
 fn all() -> Vec<Error> {
     let (session, operation) = (SessionId(1), OperationId(2));
     let name = "GPU".to_owned();
+    let limit = Limit { name: "team-a".into(), max_running: None, max_queued: Some(20), min_running: 0 };
+    let reached = LimitState { limit: Arc::new(limit), running: 4, waiting: 20 };
     vec![
         Error::field("action_digest", "is not set"),
         Error::UnknownInstance { field: "instance_name", name: "moon".into() },
@@ -31,6 +33,7 @@ fn all() -> Vec<Error> {
         EngineError::from(Rejection::IdTaken(3)).into(),
         EngineError::from(Rejection::Slots(0)).into(),
         EngineError::from(Rejection::NotFinished(operation)).into(),
+        EngineError::from(Rejection::LimitReached(Box::new(reached))).into(),
         EngineError::Stopping.into(),
         EngineError::StoreFull { free_bytes: 1, reserve_bytes: 2 }.into(),
         StoreError::Failed("/var/lib/berth/rocks: broken".into()).into(),
@@ -79,6 +82,7 @@ fn every_error_has_its_status() {
         Rejected | Unavailable | try again | google.rpc.RetryInfo
         Rejected | InvalidArgument | capacity 0 must be from 1 to 1000 | google.rpc.BadRequest
         Rejected | FailedPrecondition | operation 00000000000000000000000000000002 is not finished: cancel it first | 
+        Rejected | ResourceExhausted | limit team-a is reached: 20 jobs may wait at a time | google.rpc.RetryInfo
         Stopping | Unavailable | the server is stopping | google.rpc.RetryInfo
         StoreFull | ResourceExhausted | the server has no room for new work just now | google.rpc.RetryInfo
         Store | Internal | the server failed; its log says why | 

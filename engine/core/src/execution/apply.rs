@@ -84,10 +84,11 @@ impl Book {
     fn apply_created(&mut self, created: &JobCreated) {
         let class = self.queue.enter_requirements(&created.instance, &created.requirements, &created.label);
         let lane = self.queue.enter_lane(&created.instance, &created.lane, created.weight, created.age);
+        let limits = self.queue.enter_limits(&created.instance, &created.limits, created.age);
         let job = Job {
             id: created.job,
             state: JobState::Queued,
-            line: self.queue.enter_line(class, lane),
+            line: self.queue.enter_line(class, lane, limits),
             action_hash: action_hash(&created.instance, &created.action),
             execution_timeout: Millis::new(created.execution_timeout),
             offers: 0,
@@ -108,6 +109,7 @@ impl Book {
             attempts_used: 0,
         };
         let index = self.insert_job(job, details);
+        self.note_limits(index, &created.limits);
         self.enqueue(index);
     }
 
@@ -115,6 +117,7 @@ impl Book {
     pub(super) fn insert_job(&mut self, job: Job, details: Details) -> JobIx {
         self.ages = self.ages.max(details.place.1);
         let joins = !job.do_not_cache || broken(Mutant::DoNotCacheIsJoined);
+        self.queue.count_waiting(job.line, true);
         let index = self.jobs.insert(job, details);
         if joins {
             self.enter_flight(index);
@@ -181,6 +184,7 @@ impl Book {
         let job = self.job_mut(index);
         job.state = JobState::Leased(lease);
         let line = job.line;
+        self.queue.count_waiting(line, false);
         self.queue.count_running(line, true);
         self.session_mut(lease.session).jobs.push(index);
         if let Some(at) = self.deadline_of(index) {
@@ -195,6 +199,7 @@ impl Book {
         job.graced = false;
         let line = job.line;
         self.queue.count_running(line, false);
+        self.queue.count_waiting(line, true);
         self.session_mut(lease.session).jobs.retain(|held| *held != index);
     }
 
@@ -212,6 +217,7 @@ impl Book {
             JobState::Deciding { .. } | JobState::Delayed { .. } => self.end_setback(index),
             JobState::Completed { .. } => panic!("a job ends once"),
         }
+        self.queue.count_waiting(self.job(index).line, false);
         self.job_mut(index).state = JobState::Completed { at, outcome };
         if matches!(outcome, Outcome::Reported { code: 0, cacheable: true }) && !broken(Mutant::ResultsForgotten) {
             self.remember_result(index);

@@ -9,7 +9,7 @@ use crate::{
 impl Book {
     /// A job waits: it goes to the bot that has asked longest, if one may take it.
     pub(super) fn serve_waiting(&mut self, now: Timestamp, index: JobIx, step: &mut Step) {
-        while self.job(index).state == JobState::Queued {
+        while self.job(index).state == JobState::Queued && !self.is_blocked(index) {
             let Some(session) = self.longest_asking(index) else { return };
             // Certain but for a job that is not loaded yet: then the bot waits for that one, and this one for them.
             let Some(best) = self.best_for(session) else {

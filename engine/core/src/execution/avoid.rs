@@ -103,7 +103,9 @@ impl Book {
     }
 
     fn may_take(&self, session: SessionIx, index: JobIx) -> bool {
-        self.queue.serves(self.session(session).class, self.class_of(index)) && !self.avoids(index, session)
+        self.queue.serves(self.session(session).class, self.class_of(index))
+            && !self.avoids(index, session)
+            && !self.is_blocked(index)
     }
 
     fn order(&self, one: JobIx, other: JobIx) -> Ordering {

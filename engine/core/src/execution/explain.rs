@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::{Book, job::JobState, session::Session};
 use crate::{
-    BotStatus, JobId, PropertySet, Timestamp,
+    BotStatus, JobId, LimitState, PropertySet, Timestamp,
     queue::{JobIx, SessionIx},
 };
 
@@ -38,6 +38,11 @@ pub enum Why {
     Delayed {
         /// Until when.
         until: Timestamp,
+    },
+    /// A counter that it belongs to is full: as many jobs run as a policy allows.
+    LimitReached {
+        /// How its counters stand, the full ones first.
+        limits: Vec<LimitState>,
     },
     /// The bots that could take it now have failed it before; others that fit are busy or not asking.
     AvoidsBots {
@@ -102,6 +107,8 @@ impl Book {
             let (drained, quarantined) =
                 (fitting.iter().filter(drained).count(), fitting.iter().filter(quarantined).count());
             Why::BotsTakeNoWork { drained, quarantined, unwell: fitting.len() - drained - quarantined }
+        } else if self.is_blocked(index) {
+            Why::LimitReached { limits: self.queue.limit_states(self.queue.limits_of(job.line)) }
         } else if !avoided.is_empty() {
             Why::AvoidsBots { bots: avoided.iter().map(|(_, s)| s.bot_id().into()).collect() }
         } else if fitting.iter().all(|s| s.free() == 0 || away(s)) {

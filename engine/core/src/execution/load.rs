@@ -16,7 +16,7 @@ use super::Book;
 use crate::{
     Hidden, JobId, JobRow, Step, Timestamp,
     mutant::{Mutant, broken},
-    queue::{CapabilityIx, JobIx, LaneIx, Place, RequirementIx, SessionIx},
+    queue::{CapabilityIx, JobIx, LaneIx, LimitsIx, Place, RequirementIx, SessionIx},
 };
 
 /// What a book knows of the jobs that it does not know. Made by a restart, gone when everything is loaded.
@@ -25,12 +25,14 @@ pub(super) struct Loading {
     /// Jobs that were there from the start. Their rows are among those that are loaded, and may be old by then: such
     /// a job may be over and forgotten.
     early: FxHashSet<JobId>,
-    /// For each lane the place of the first hidden job of each class. Stands still until the end.
-    first: BTreeMap<LaneIx, BTreeSet<(Place, RequirementIx)>>,
+    /// For each lane and limit set the place of the first hidden job of each class. Stands still until the end.
+    first: BTreeMap<(LaneIx, LimitsIx), BTreeSet<(Place, RequirementIx)>>,
     /// Nothing is known of the order: nobody is given anything.
     blind: bool,
     /// Lanes that may have hidden jobs: none is forgotten before the end, and its weight with it.
     lanes: BTreeSet<LaneIx>,
+    /// The same for limit sets, and the numbers of their counters.
+    limits: BTreeSet<LimitsIx>,
     /// Jobs that are not loaded yet.
     left: usize,
 }
@@ -46,8 +48,10 @@ impl Book {
         let early = self.jobs.iter().map(|(_, job)| job.id).collect();
         let lanes: BTreeSet<_> = self.jobs.iter().map(|(_, job)| self.queue.line(job.line).1).collect();
         lanes.iter().for_each(|lane| self.queue.hold_lane(*lane));
+        let limits: BTreeSet<_> = self.jobs.iter().map(|(_, job)| self.queue.limits_of(job.line)).collect();
+        limits.iter().for_each(|set| self.queue.hold_limits(*set));
         let (first, blind) = (BTreeMap::new(), hidden.lines.is_none());
-        let mut loading = Loading { early, first, blind, lanes, left: hidden.jobs };
+        let mut loading = Loading { early, first, blind, lanes, limits, left: hidden.jobs };
         for line in hidden.lines.into_iter().flatten() {
             let row = line.first;
             // As one more job, so that neither is forgotten before the end.
@@ -55,7 +59,8 @@ impl Book {
             let (weight, age) =
                 if broken(Mutant::WeightOfHeads) { (row.weight, row.age) } else { (line.weight, line.newest) };
             let lane = self.queue.enter_lane(&row.instance, &row.lane, weight, age);
-            loading.first.entry(lane).or_default().insert(((row.rank, row.age), class));
+            let limits = self.queue.enter_limits(&row.instance, &row.limits, line.newest);
+            loading.first.entry((lane, limits)).or_default().insert(((row.rank, row.age), class));
         }
         self.jobs.reserve(hidden.jobs);
         self.by_action.reserve(hidden.jobs);
@@ -77,7 +82,12 @@ impl Book {
                 self.restore_job(row, None);
                 // Its end may come before that of loading, and the weight that it brought must not go with it.
                 let index = self.job_ix(job).expect("it was just restored");
-                let (_, lane) = self.queue.line(self.job(index).line);
+                let line = self.job(index).line;
+                let (_, lane) = self.queue.line(line);
+                let limits = self.queue.limits_of(line);
+                if loading.limits.insert(limits) {
+                    self.queue.hold_limits(limits);
+                }
                 if loading.lanes.insert(lane) {
                     self.queue.hold_lane(lane);
                 }
@@ -96,23 +106,28 @@ impl Book {
         let Some(loading) = &self.loading else { return true };
         let spot = self.spot(index);
         let (_, own) = self.queue.line(spot.line);
-        let before = |(lane, line): (&LaneIx, &BTreeSet<(Place, RequirementIx)>)| {
+        let owed = self.queue.is_owed(self.queue.limits_of(spot.line));
+        let before = |((lane, limits), line): (&(LaneIx, LimitsIx), &BTreeSet<(Place, RequirementIx)>)| {
             let hidden = line.iter().find(|(_, need)| self.queue.serves(class, *need));
-            hidden
-                .is_none_or(|(place, _)| self.queue.share_cmp(own, *lane).then(spot.place.cmp(place)) == Ordering::Less)
+            hidden.filter(|_| !self.queue.is_blocked(*limits)).is_none_or(|(place, _)| {
+                let order = self.queue.is_owed(*limits).cmp(&owed).then(self.queue.share_cmp(own, *lane));
+                order.then(spot.place.cmp(place)) == Ordering::Less
+            })
         };
         (!loading.blind && loading.first.iter().all(before)) || broken(Mutant::HiddenPassed)
     }
 
     /// Everything is there: bots that ask may have waited for what was hidden.
     fn unhide(&mut self, now: Timestamp, loading: Loading, step: &mut Step) {
-        for (lane, line) in loading.first {
+        for ((lane, limits), line) in loading.first {
             for (_, class) in line {
                 self.queue.leave_requirements(class);
                 self.queue.leave_lane(lane);
+                self.queue.leave_limits(limits);
             }
         }
         loading.lanes.into_iter().for_each(|lane| self.queue.leave_lane(lane));
+        loading.limits.into_iter().for_each(|set| self.queue.leave_limits(set));
         if broken(Mutant::WaitingNotServed) {
             return;
         }

@@ -16,6 +16,7 @@ mod explain;
 mod flight;
 mod job;
 mod jobs;
+mod limits;
 mod load;
 mod quarantine;
 mod record;
@@ -43,7 +44,8 @@ pub use self::{
 };
 use self::{jobs::Jobs, load::Loading, record::Records, session::Session, setback::Setback, unmatched::Unmatched};
 use crate::{
-    Answer, Asking, Event, Fact, InstanceName, JobId, OperationId, OperationRow, Rejection, SessionId, Step, Timestamp,
+    Answer, Asking, Event, Fact, InstanceName, JobId, Limit, OperationId, OperationRow, Rejection, SessionId, Step,
+    Timestamp,
     index::{Index, hash_of_id},
     queue::{JobIx, Queue, SessionIx},
 };
@@ -108,6 +110,8 @@ pub struct Book {
     /// Who wants to be asked what. Not durable.
     asking: FxHashMap<InstanceName, Asking>,
     setbacks: FxHashMap<JobIx, Setback>,
+    /// Limits of jobs that have any, as they came.
+    limits: FxHashMap<JobIx, Box<[Arc<Limit>]>>,
     /// Deadlines of jobs that are decided or delayed.
     pending: BTreeSet<(Timestamp, JobIx)>,
     /// Jobs that wait apart from the queue, because they keep away from some bots; by age.
@@ -157,6 +161,7 @@ impl Book {
             quarantine_ends: BTreeSet::new(),
             asking: FxHashMap::default(),
             setbacks: FxHashMap::default(),
+            limits: FxHashMap::default(),
             pending: BTreeSet::new(),
             picky: BTreeMap::new(),
             fewer_bots: false,
@@ -197,6 +202,7 @@ impl Book {
             Event::Tick => self.tick(now, &mut step),
             Event::JobsLoaded { rows, last } => self.load(now, rows, last, &mut step),
         }
+        self.serve_freed(now, &mut step);
         self.serve_picky(now, &mut step);
         Ok(step)
     }

@@ -44,6 +44,8 @@ impl Book {
             book.restore_job(row, lease);
         }
         assert!(leases.is_empty(), "every lease row belongs to a job row");
+        // Nobody asks yet.
+        book.queue.take_freed();
         book
     }
 
@@ -109,13 +111,14 @@ impl Book {
     pub(super) fn restore_job(&mut self, row: JobRow, lease: Option<LeaseRow>) {
         let class = self.queue.enter_requirements(&row.instance, &row.requirements, &row.label);
         let lane = self.queue.enter_lane(&row.instance, &row.lane, row.weight, row.age);
+        let limits = self.queue.enter_limits(&row.instance, &row.limits, row.age);
         let mut handles = row.operations.into_iter();
         let first = handles.next().expect("a job's row has at least one handle");
         assert!(first.operation.0 == row.job.0, "a job has the id of its first handle");
         let job = Job {
             id: row.job,
             state: JobState::Queued,
-            line: self.queue.enter_line(class, lane),
+            line: self.queue.enter_line(class, lane, limits),
             action_hash: action_hash(&row.instance, &row.action),
             execution_timeout: Millis::new(row.execution_timeout),
             offers: row.offers,
@@ -137,6 +140,7 @@ impl Book {
         };
         let index = self.insert_job(job, details);
         handles.for_each(|handle| self.add_handle(index, handle));
+        self.note_limits(index, &row.limits);
         self.restore_setbacks(index, row.setbacks);
         match (row.state, lease) {
             (JobRowState::Queued, None) => self.enqueue(index),
@@ -177,6 +181,7 @@ impl Book {
             lane: self.queue.lane_key(job.line).clone(),
             weight: details.weight,
             rank,
+            limits: self.limits.get(&index).map(|limits| limits.to_vec()).unwrap_or_default(),
             age,
             queued_at: details.queued_at,
             queue_timeout: details.queue_timeout.get(),

@@ -24,6 +24,9 @@ impl Book {
             self.emit(fact, step);
             return Ok(());
         }
+        if let Some(reached) = self.queue.too_many(&submit.instance, &submit.limits) {
+            return Err(Rejection::LimitReached(Box::new(reached)));
+        }
         let index = self.create(now, submit, step);
         self.serve_waiting(now, index, step);
         Ok(())
@@ -77,6 +80,7 @@ impl Book {
                 lane: submit.lane,
                 weight: submit.weight.max(1),
                 rank: submit.rank,
+                limits: submit.limits,
                 age: self.ages + 1,
                 queued_at: now,
                 queue_timeout: submit.queue_timeout,

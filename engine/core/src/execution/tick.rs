@@ -78,6 +78,7 @@ impl Book {
             self.expect_forgotten();
             self.forget_result(index);
             self.setbacks.remove(&index);
+            self.limits.remove(&index);
             self.forget_handles(index);
             self.queue.leave_line(self.job(index).line);
             self.jobs.remove(index);

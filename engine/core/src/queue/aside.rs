@@ -12,7 +12,9 @@ impl Queue {
     /// Which of two jobs that wait goes first.
     pub(crate) fn compare(&self, one: Spot, other: Spot) -> Ordering {
         let (one_lane, other_lane) = (self.line(one.line).1, self.line(other.line).1);
-        self.share_cmp(one_lane, other_lane).then(one.place.cmp(&other.place))
+        let owed = |spot: Spot| self.is_owed(self.limits_of(spot.line));
+        let owed = owed(other).cmp(&owed(one));
+        owed.then(self.share_cmp(one_lane, other_lane)).then(one.place.cmp(&other.place))
     }
 
     /// Classes with jobs in their lanes that no open session serves.
@@ -45,7 +47,7 @@ impl Queue {
     /// Jobs of the class that stand in its lanes, lane by lane.
     pub(crate) fn queued_of(&self, class: RequirementIx) -> impl Iterator<Item = JobIx> + '_ {
         let mut lines: Vec<_> = self.requirements[class.0 as usize].lines.iter().collect();
-        lines.sort_by_key(|(lane, _)| **lane);
+        lines.sort_by_key(|(key, _)| **key);
         lines.into_iter().flat_map(|(_, line)| self.lines[line.0 as usize].waiting.iter())
     }
 
@@ -55,7 +57,9 @@ impl Queue {
         let (instance, lane) = (self.instance(line).clone(), self.line(line).1);
         let class = self.enter_requirements(&instance, requirements, &label);
         self.hold_lane(lane);
-        self.enter_line(class, lane)
+        let limits = self.limits_of(line);
+        self.hold_limits(limits);
+        self.enter_line(class, lane, limits)
     }
 }
 

@@ -4,7 +4,9 @@ use std::sync::Arc;
 
 use rustc_hash::FxHashMap;
 
-use super::{CapabilityIx, LaneIx, LineIx, Queue, RequirementIx, bits::BitSet, group::GroupIx, heads::Audience};
+use super::{
+    CapabilityIx, LaneIx, LimitsIx, LineIx, Queue, RequirementIx, bits::BitSet, group::GroupIx, heads::Audience,
+};
 use crate::{InstanceName, PropertySet};
 
 /// How many requirement classes without jobs are remembered.
@@ -29,8 +31,8 @@ pub(super) struct CapabilityKey {
 #[derive(Debug)]
 pub(super) struct RequirementClass {
     pub(super) key: RequirementKey,
-    /// Its lines, by their lanes.
-    pub(super) lines: FxHashMap<LaneIx, LineIx>,
+    /// Its lines, by their lanes and limits.
+    pub(super) lines: FxHashMap<(LaneIx, LimitsIx), LineIx>,
     /// Who wants to hear of new heads.
     pub(super) audience: Audience,
     /// How many hold on to it: its lines, and who is about to make one.

@@ -9,13 +9,15 @@ use std::collections::BTreeMap;
 use indexmap::IndexMap;
 use rustc_hash::FxBuildHasher;
 
-use super::{CapabilityIx, Guess, JobIx, LaneIx, LineIx, Queue, RequirementIx, SessionIx, bits::BitSet, front::Front};
+use super::{
+    CapabilityIx, Guess, JobIx, LaneIx, LimitsIx, LineIx, Queue, RequirementIx, SessionIx, bits::BitSet, front::Front,
+};
 
 /// Number of a group in this process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(super) struct GroupIx(pub(super) u32);
 
-/// Heads of lines of one lane, by their places.
+/// Heads of lines of one lane and one limit set, by their places.
 pub(super) type Heads = Front<(LineIx, JobIx), 12>;
 
 /// Capability classes with equal verdicts.
@@ -26,8 +28,8 @@ pub(super) struct Group {
     pub(super) serves: BitSet,
     /// Mixed from the classes in `serves`, so that equal groups are found without comparing bits.
     print: u128,
-    /// For each lane, the heads that may be served, best first. A lower bound: see `heads`.
-    pub(super) heads: IndexMap<LaneIx, Heads, FxBuildHasher>,
+    /// For each lane and limit set, the heads that may be served, best first. A lower bound: see `heads`.
+    pub(super) heads: IndexMap<(LaneIx, LimitsIx), Heads, FxBuildHasher>,
     /// How far the journal was read; `None`: the heads must be collected anew.
     pub(super) cursor: Option<u64>,
     /// Announcements that concern few groups, this one among them. Bounded: see `heads`.

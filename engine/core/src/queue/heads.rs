@@ -92,12 +92,18 @@ impl Queue {
     pub(crate) fn best(&mut self, class: CapabilityIx) -> Option<JobIx> {
         let group = self.capabilities[class.0 as usize].group;
         self.catch_up(group);
-        let Self { lines, groups, lanes, .. } = self;
-        let Group { heads, serves, .. } = &mut groups[group.0 as usize];
-        let mut best: Option<(LaneIx, Place, JobIx)> = None;
+        // Who is owed something goes first; then lanes by their shares, then jobs by their places.
+        let mut best: Option<(bool, LaneIx, Place, JobIx)> = None;
         let mut position = 0;
-        while position < heads.len() {
-            let (&lane, set) = heads.get_index_mut(position).expect("the position is within the map");
+        while let Some((&(lane, limits), _)) = self.groups[group.0 as usize].heads.get_index(position) {
+            if self.is_blocked(limits) {
+                position += 1;
+                continue;
+            }
+            let owed = self.is_owed(limits);
+            let Self { lines, groups, lanes, .. } = self;
+            let Group { heads, serves, .. } = &mut groups[group.0 as usize];
+            let (_, set) = heads.get_index_mut(position).expect("the position is within the map");
             let head = loop {
                 let Some((place, (index, job))) = set.first() else { break None };
                 let line = lines.get(index.0 as usize);
@@ -108,7 +114,8 @@ impl Queue {
                 }
                 set.pop_first();
                 // The entry's line may be gone, and its number given to one that we do not serve.
-                let ours = line.is_some_and(|line| line.lane == lane && serves.has(line.class.0));
+                let ours =
+                    line.is_some_and(|line| line.lane == lane && line.limits == limits && serves.has(line.class.0));
                 if let Some((now, job)) = now.filter(|_| ours) {
                     set.insert(now, (index, job));
                 }
@@ -117,20 +124,20 @@ impl Queue {
                 heads.swap_remove_index(position);
                 continue;
             };
-            let better = best.is_none_or(|(other, other_place, _)| {
+            let better = best.is_none_or(|(other_owed, other, other_place, _)| {
                 let share = if lane == other {
                     Ordering::Equal
                 } else {
                     lanes[lane.0 as usize].share_cmp(&lanes[other.0 as usize])
                 };
-                share.then(place.cmp(&other_place)) == Ordering::Less
+                other_owed.cmp(&owed).then(share).then(place.cmp(&other_place)) == Ordering::Less
             });
             if better {
-                best = Some((lane, place, job));
+                best = Some((owed, lane, place, job));
             }
             position += 1;
         }
-        best.map(|(_, _, job)| job)
+        best.map(|(_, _, _, job)| job)
     }
 
     /// A bot of the class took the head of the line. Its group puts its entry right while the line is at hand: when it
@@ -139,7 +146,7 @@ impl Queue {
         let group = self.capabilities[class.0 as usize].group;
         let line = &self.lines[index.0 as usize];
         let heads = &mut self.groups[group.0 as usize].heads;
-        if let Some(set) = heads.get_mut(&line.lane)
+        if let Some(set) = heads.get_mut(&(line.lane, line.limits))
             && set.first().is_some_and(|(_, (first, _))| first == index)
         {
             set.pop_first();
@@ -203,6 +210,14 @@ impl Queue {
             .map(|(_, (session, _))| *session)
     }
 
+    /// Of each group the session that has waited longest, in that order.
+    pub(crate) fn longest_asking(&self) -> Vec<SessionIx> {
+        let groups = self.asking.iter().map(|group| &self.groups[group.0 as usize]);
+        let mut first: Vec<_> = groups.filter_map(|group| group.waiting.first_key_value()).collect();
+        first.sort_unstable_by_key(|(ticket, _)| **ticket);
+        first.into_iter().map(|(_, (session, _))| *session).collect()
+    }
+
     fn catch_up(&mut self, group: GroupIx) {
         let Self { requirements, groups, lines, journal, .. } = self;
         let Group { serves, heads, cursor, inbox, .. } = &mut groups[group.0 as usize];
@@ -212,7 +227,7 @@ impl Queue {
             if let Some(line) = line
                 && let Some((place, job)) = line.waiting.first()
             {
-                heads.entry(line.lane).or_default().insert(place, (index, job));
+                heads.entry((line.lane, line.limits)).or_default().insert(place, (index, job));
             }
         };
         match cursor.and_then(|cursor| journal.since(cursor)) {

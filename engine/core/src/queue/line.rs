@@ -1,6 +1,6 @@
-//! Lines: the jobs of one requirement class that wait in one lane, in order.
+//! Lines: the jobs of one requirement class that wait in one lane, with equal limits, in order.
 
-use super::{JobIx, LaneIx, LineIx, Queue, RequirementIx, front::Front};
+use super::{JobIx, LaneIx, LimitsIx, LineIx, Queue, RequirementIx, front::Front};
 
 /// The waiting jobs of a class in a lane.
 #[derive(Debug)]
@@ -10,24 +10,26 @@ pub(super) struct Line {
     pub(super) lane: LaneIx,
     /// Jobs that name the line, waiting, running or remembered: it is gone with the last.
     jobs: u32,
+    pub(super) limits: LimitsIx,
     pub(super) waiting: Front<JobIx, 16>,
 }
 
 impl Queue {
-    /// Finds or makes the line for one more job, for which class and lane were just entered.
-    pub(crate) fn enter_line(&mut self, class: RequirementIx, lane: LaneIx) -> LineIx {
+    /// Finds or makes the line for one more job, for which class, lane and limits were just entered.
+    pub(crate) fn enter_line(&mut self, class: RequirementIx, lane: LaneIx, limits: LimitsIx) -> LineIx {
         let Self { requirements, lines, .. } = self;
         let known = &mut requirements[class.0 as usize].lines;
-        if let Some(index) = known.get(&lane).copied() {
+        if let Some(index) = known.get(&(lane, limits)).copied() {
             // The line has entered them already.
             lines[index.0 as usize].jobs += 1;
             self.leave_requirements(class);
             self.leave_lane(lane);
+            self.leave_limits(limits);
             return index;
         }
-        let line = Line { class, lane, jobs: 1, waiting: Front::default() };
+        let line = Line { class, lane, jobs: 1, limits, waiting: Front::default() };
         let index = LineIx(u32::try_from(lines.insert(line)).expect("fewer than 2^32 lines"));
-        known.insert(lane, index);
+        known.insert((lane, limits), index);
         index
     }
 
@@ -37,9 +39,10 @@ impl Queue {
         line.jobs -= 1;
         if line.jobs == 0 {
             let line = self.lines.remove(index.0 as usize);
-            self.requirements[line.class.0 as usize].lines.remove(&line.lane);
+            self.requirements[line.class.0 as usize].lines.remove(&(line.lane, line.limits));
             self.leave_requirements(line.class);
             self.leave_lane(line.lane);
+            self.leave_limits(line.limits);
         }
     }
 }

@@ -2,7 +2,7 @@
 //!
 //! Equal requirement sets share a requirement class, equal offers share a capability class; whether one serves
 //! the other is decided once for the pair. Within a requirement class jobs stand in lanes, by rank, then age: class and
-//! lane together are a *line*. Capability classes that serve the same requirement classes are a group, which keeps, lane
+//! lane together (and limit set, see `limit`) are a *line*. Capability classes that serve the same requirement classes are a group, which keeps, lane
 //! by lane, an ordered set of the heads that it may serve. That set is brought up to date lazily: a head that became
 //! *better* is announced, and the group reads what concerns it before it serves; a head that became *worse* is noticed
 //! when it is looked at. So an assignment costs O(lanes served + log n), and neither idle classes nor queued jobs cost
@@ -15,9 +15,10 @@ mod front;
 mod group;
 mod heads;
 mod lane;
+mod limit;
 mod line;
 
-use std::collections::VecDeque;
+use std::{collections::VecDeque, sync::Arc};
 
 use rustc_hash::FxHashMap;
 use slab::Slab;
@@ -27,6 +28,7 @@ use self::{
     class::{CapabilityClass, RequirementClass},
     group::{Group, GroupIx},
     lane::Lane,
+    limit::{Counter, LimitSet},
     line::Line,
 };
 use crate::{
@@ -47,9 +49,18 @@ pub(crate) struct CapabilityIx(pub(crate) u32);
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) struct LaneIx(pub(crate) u32);
 
-/// Number of a line in this process: a requirement class in a lane.
+/// Number of a line in this process: a requirement class in a lane, with one limit set.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) struct LineIx(pub(crate) u32);
+
+/// Number of a limit set in this process.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) struct LimitsIx(pub(crate) u32);
+
+impl LimitsIx {
+    /// Of jobs without limits.
+    pub(crate) const NONE: Self = Self(u32::MAX);
+}
 
 /// Number of a job in this process.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -93,6 +104,12 @@ pub(crate) struct Queue {
     lanes: Slab<Lane>,
     lane_index: FxHashMap<(InstanceName, LaneKey), LaneIx>,
     lines: Slab<Line>,
+    counters: Slab<Counter>,
+    counter_index: FxHashMap<(InstanceName, Arc<str>), usize>,
+    limit_sets: Slab<LimitSet>,
+    limit_index: FxHashMap<Box<[usize]>, LimitsIx>,
+    /// Counters that were full and have room again, since somebody asked.
+    freed: Vec<usize>,
     journal: heads::Journal,
     /// Groups with at least one waiting bot.
     asking: indexmap::IndexSet<GroupIx, rustc_hash::FxBuildHasher>,
@@ -132,6 +149,7 @@ impl Queue {
         let lane = self.lines[line.0 as usize].lane;
         let running = &mut self.lanes[lane.0 as usize].running;
         *running = if more { *running + 1 } else { running.checked_sub(1).expect("a running job was counted") };
+        self.count_limits(line, more);
     }
 
     /// The class and the lane of a line.
@@ -147,7 +165,7 @@ impl Queue {
     }
 
     /// The requirements of a line's class, and its label.
-    pub(crate) fn requirements(&self, line: LineIx) -> (&PropertySet, &std::sync::Arc<str>) {
+    pub(crate) fn requirements(&self, line: LineIx) -> (&PropertySet, &Arc<str>) {
         let (class, _) = self.line(line);
         let class = &self.requirements[class.0 as usize];
         (&class.key.requirements, &class.key.label)

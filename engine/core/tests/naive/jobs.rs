@@ -15,6 +15,9 @@ impl Naive {
             self.facts.push(Fact::OperationAdded { operation: submit.operation, job, rank });
             return Ok(Reply::Submitted { job, merged: true });
         }
+        if let Some(reached) = self.too_many(submit) {
+            return Err(Rejection::LimitReached(Box::new(reached)));
+        }
         let job = self.create(now, submit);
         self.serve(now, job);
         Ok(Reply::Submitted { job, merged: false })
@@ -68,6 +71,7 @@ impl Naive {
             lane: submit.lane.clone(),
             weight,
             rank: submit.rank,
+            limits: submit.limits.clone(),
             age: self.age,
             queued_at: now,
             queue_timeout: submit.queue_timeout,
@@ -80,6 +84,7 @@ impl Naive {
             deadline: submit.queue_timeout.map(|timeout| now.after(timeout).max(self.grace)),
         });
         self.set_weight(&submit.instance, &submit.lane, weight);
+        self.set_limits(&submit.instance, &submit.limits);
         self.facts.push(Fact::JobCreated(Box::new(JobCreated {
             job: id,
             instance: submit.instance.clone(),
@@ -90,6 +95,7 @@ impl Naive {
             lane: submit.lane.clone(),
             weight,
             rank: submit.rank,
+            limits: submit.limits.clone(),
             age: self.age,
             queued_at: now,
             queue_timeout: submit.queue_timeout,
@@ -132,7 +138,7 @@ impl Naive {
 
     /// A job waits: the bot that has asked longest among those that fit is served, with the best that fits it.
     pub(super) fn serve(&mut self, now: Timestamp, job: JobId) {
-        while self.job(job).is_some_and(|job| job.state == State::Queued) {
+        while self.job(job).is_some_and(|job| job.state == State::Queued && !self.is_blocked(job)) {
             let job = self.job(job).expect("it was just seen");
             let asking = self.sessions.iter().filter(|session| session.ticket.is_some() && self.fits(session, job));
             let asking = asking.filter(|session| !self.avoids(job, session));
@@ -219,6 +225,7 @@ impl Naive {
 
     pub(super) fn let_go(&mut self, job: JobId) {
         if let State::Leased { session, .. } = self.job_mut(job).state {
+            self.note_freed(job);
             self.session_mut(session).leases.retain(|held| *held != job);
         }
     }

@@ -4,6 +4,7 @@
 //! Not a specification of its own: where the two differ, one of them is wrong, and `SEMANTICS` says which.
 
 mod jobs;
+mod limits;
 mod load;
 mod questions;
 mod sessions;
@@ -17,8 +18,8 @@ use std::{
 
 use berth_core::{
     Answer, Asking, BotStatus, Digest, DrainRow, Event, Fact, InstanceName, JobId, JobRow, JobRowState, LaneKey,
-    LeaseId, LeaseRow, OperationId, OperationRow, Outcome, PollId, PropertySet, QuarantineRow, Rejection, Reply, Rows,
-    SessionId, SessionRow, Setbacks, Settings, Stage, Timestamp,
+    LeaseId, LeaseRow, Limit, OperationId, OperationRow, Outcome, PollId, PropertySet, QuarantineRow, Rejection, Reply,
+    Rows, SessionId, SessionRow, Setbacks, Settings, Stage, Timestamp,
 };
 
 /// A bot by its own id.
@@ -46,6 +47,10 @@ pub struct Naive {
     asks: Vec<(JobId, u32)>,
     /// The newest weight of each lane.
     weights: Vec<((InstanceName, LaneKey), u32)>,
+    /// The newest numbers of each counter.
+    limits: Vec<limits::Counter>,
+    /// Counters that were full and have room again.
+    freed: Vec<(InstanceName, Arc<str>)>,
     age: u64,
     tickets: u64,
     /// Sessions whose call is answered at the end of the batch.
@@ -71,6 +76,7 @@ pub struct Job {
     pub lane: LaneKey,
     pub weight: u32,
     pub rank: i64,
+    pub limits: Vec<Arc<Limit>>,
     pub age: u64,
     pub queued_at: Timestamp,
     pub queue_timeout: Option<Duration>,
@@ -161,6 +167,8 @@ impl Naive {
             started: Timestamp(0),
             asks: Vec::new(),
             weights: Vec::new(),
+            limits: Vec::new(),
+            freed: Vec::new(),
             age: 0,
             tickets: 0,
             due: Vec::new(),
@@ -193,6 +201,7 @@ impl Naive {
             Event::Tick => self.tick(now, seen),
             Event::JobsLoaded { rows, last } => self.loaded(now, rows, *last),
         }
+        self.serve_freed(now);
         self.serve_all_picky(now);
         self.note_lonely(now);
         let (facts, answers) = (std::mem::take(&mut self.facts), std::mem::take(&mut self.answers));
@@ -264,18 +273,24 @@ impl Naive {
     /// The job that this bot should get now: of the lane with the least (running + 1) / weight, then by rank, then
     /// by age. None while that is a hidden one, whatever became of it since.
     fn best(&self, session: SessionId) -> Option<JobId> {
+        self.best_of(session, |_| true)
+    }
+
+    /// The same among some of those that are not hidden.
+    fn best_of(&self, session: SessionId, among: impl Fn(&Job) -> bool) -> Option<JobId> {
         let session = self.session(session).expect("the model names sessions that it has");
         if self.blind {
             return None;
         }
         let is_hidden = |job: &Job| self.hidden.iter().any(|hidden| hidden.id == job.id);
-        let known = self.jobs.iter().filter(|job| job.state == State::Queued && !is_hidden(job));
+        let known = self.jobs.iter().filter(|job| job.state == State::Queued && !is_hidden(job) && among(job));
         let fitting = known.filter(|job| !self.avoids(job, session)).chain(&self.hidden);
-        let fitting = fitting.filter(|job| self.fits(session, job));
+        let fitting = fitting.filter(|job| self.fits(session, job) && !self.is_blocked(job));
         let order = |job: &Job, other: &Job| {
             let (mine, theirs) = (self.share(job), self.share(other));
             let share = (mine.0 * theirs.1).cmp(&(theirs.0 * mine.1));
-            share.then((job.rank, job.age).cmp(&(other.rank, other.age)))
+            let owed = self.is_owed(other).cmp(&self.is_owed(job));
+            owed.then(share).then((job.rank, job.age).cmp(&(other.rank, other.age)))
         };
         fitting.min_by(|job, other| order(job, other)).filter(|job| !is_hidden(job)).map(|job| job.id)
     }
@@ -319,6 +334,7 @@ impl Job {
             lane: self.lane.clone(),
             weight: self.weight,
             rank: self.rank,
+            limits: self.limits.clone(),
             age: self.age,
             queued_at: self.queued_at,
             queue_timeout: self.queue_timeout,

@@ -140,8 +140,10 @@ impl Naive {
         self.lonely.clear();
         self.started = now;
         self.weights.clear();
+        self.limits.clear();
         for job in self.jobs.clone() {
             self.set_weight(&job.instance, &job.lane, job.weight);
+            self.set_limits(&job.instance, &job.limits);
         }
         for job in &mut self.jobs {
             // What is deleted comes back with its job: only finished operations can be deleted.
@@ -166,6 +168,7 @@ impl Naive {
             session.ghosts.clear();
             (session.poll, session.ticket, session.contact) = (None, None, now);
         }
+        self.freed.clear();
         self.note_lonely(now);
     }
 }

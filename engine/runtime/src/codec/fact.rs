@@ -8,8 +8,8 @@ use berth_proto::store::{self as pb, feed_record::Fact as Kind};
 use prost::Message;
 
 use super::{
-    CodecError, digest, id, instance, job_id, millis, operation_id, outcome, properties, read_digest, read_id,
-    read_millis, read_outcome, read_properties,
+    CodecError, digest, id, instance, job_id, limit_row, millis, operation_id, outcome, properties, read_digest,
+    read_id, read_limit, read_millis, read_outcome, read_properties,
     row::{append, read_status, status},
     session_id,
     setbacks::{failed, read_failed},
@@ -28,6 +28,7 @@ pub fn encode_feed(at: Timestamp, fact: &Fact, out: &mut Vec<u8>) {
             lane: created.lane.0.to_string(),
             weight: created.weight,
             rank: created.rank,
+            limits: created.limits.iter().map(|limit| limit_row(limit)).collect(),
             age: created.age,
             queue_timeout_ms: millis(created.queue_timeout),
             execution_timeout_ms: millis(created.execution_timeout),
@@ -131,6 +132,7 @@ pub fn decode_feed(bytes: &[u8]) -> Result<(Timestamp, Fact), CodecError> {
             lane: LaneKey(created.lane.into()),
             weight: created.weight,
             rank: created.rank,
+            limits: created.limits.into_iter().map(read_limit).collect(),
             age: created.age,
             queued_at: at,
             queue_timeout: read_millis(created.queue_timeout_ms),

@@ -8,7 +8,11 @@ mod row;
 mod setbacks;
 mod turn;
 
-use berth_core::{Digest, InstanceName, JobId, OperationId, Outcome, Property, PropertySet, SessionId, Timestamp};
+use std::sync::Arc;
+
+use berth_core::{
+    Digest, InstanceName, JobId, Limit, OperationId, Outcome, Property, PropertySet, SessionId, Timestamp,
+};
 use berth_proto::store as pb;
 use bytes::Bytes;
 
@@ -101,6 +105,20 @@ fn read_outcome(from: Option<pb::Outcome>) -> Result<Outcome, CodecError> {
         Kind::Failed(code) => Outcome::Failed { code },
         Kind::Refused(_) => Outcome::Refused,
     })
+}
+
+fn limit_row(from: &Limit) -> pb::Limit {
+    pb::Limit {
+        name: from.name.to_string(),
+        max_running: from.max_running,
+        max_queued: from.max_queued,
+        min_running: from.min_running,
+    }
+}
+
+fn read_limit(from: pb::Limit) -> Arc<Limit> {
+    let pb::Limit { name, max_running, max_queued, min_running } = from;
+    Arc::new(Limit { name: name.into(), max_running, max_queued, min_running })
 }
 
 fn instance(from: String) -> InstanceName {

@@ -8,8 +8,8 @@ use berth_proto::store as pb;
 use prost::Message;
 
 use super::{
-    CodecError, digest, id, instance, job_id, millis, operation_id, outcome, properties, read_digest, read_millis,
-    read_outcome, read_properties, session_id,
+    CodecError, digest, id, instance, job_id, limit_row, millis, operation_id, outcome, properties, read_digest,
+    read_limit, read_millis, read_outcome, read_properties, session_id,
     setbacks::{read_setbacks, setbacks},
     time,
 };
@@ -47,6 +47,7 @@ pub fn encode_job(row: &JobRow, out: &mut Vec<u8>) {
         outcome: ended,
         setbacks: row.setbacks.as_deref().map(setbacks),
         delayed_until,
+        limits: row.limits.iter().map(|limit| limit_row(limit)).collect(),
     };
     append(&message, out);
 }
@@ -81,6 +82,7 @@ pub fn decode_job(bytes: &[u8]) -> Result<JobRow, CodecError> {
         lane: LaneKey(row.lane.into()),
         weight: row.weight,
         rank: row.rank,
+        limits: row.limits.into_iter().map(read_limit).collect(),
         age: row.age,
         queued_at: Timestamp(row.queued_at),
         queue_timeout: read_millis(row.queue_timeout_ms),

@@ -13,8 +13,11 @@ use super::CodecError;
 pub(crate) struct Turn<'a> {
     /// Instance name of the request.
     pub(crate) instance: &'a [u8],
-    /// Requirements, label and lane as they are encoded: jobs of an instance with equal bytes stand in one line.
+    /// Requirements, label and lane as they are encoded: jobs of an instance with equal bytes, and equal limits, stand
+    /// in one line.
     pub(crate) line: &'a [u8],
+    /// Limits as they are encoded.
+    pub(crate) limits: &'a [u8],
     /// Weight of the lane.
     pub(crate) weight: u32,
     /// Rank and age.
@@ -28,10 +31,11 @@ const LANE: u32 = 7;
 const WEIGHT: u32 = 8;
 const RANK: u32 = 9;
 const AGE: u32 = 10;
+const LIMITS: u32 = 22;
 
 /// Reads the turn. Relies on fields in the order of their numbers, as every row is written.
 pub(crate) fn read_turn(row: &[u8]) -> Result<Turn<'_>, CodecError> {
-    let mut turn = Turn { instance: &[], line: &[], weight: 0, place: (0, 0) };
+    let mut turn = Turn { instance: &[], line: &[], limits: &[], weight: 0, place: (0, 0) };
     let mut rest = row;
     let mut line = None;
     while !rest.is_empty() {
@@ -46,8 +50,12 @@ pub(crate) fn read_turn(row: &[u8]) -> Result<Turn<'_>, CodecError> {
             (WEIGHT, WireType::Varint) => turn.weight = decode_varint(&mut rest)? as u32,
             (RANK, WireType::Varint) => turn.place.0 = unzigzag(decode_varint(&mut rest)?),
             (AGE, WireType::Varint) => turn.place.1 = decode_varint(&mut rest)?,
-            (field, wire) if field < AGE => skip_field(wire, field, &mut rest, DecodeContext::default())?,
-            _ => break,
+            (LIMITS, WireType::LengthDelimited) => {
+                // They come last, and all together.
+                turn.limits = &row[start..];
+                break;
+            }
+            (field, wire) => skip_field(wire, field, &mut rest, DecodeContext::default())?,
         }
     }
     turn.line = line.map_or(&[], |(from, to)| &row[from..to]);
@@ -90,6 +98,7 @@ mod tests {
                 lane: LaneKey(if set(3) { "night" } else { "" }.into()),
                 weight: if set(4) { u32::MAX } else { 1 },
                 rank: if set(5) { -(number as i64) } else { i64::MIN + number as i64 },
+                limits: Vec::new(),
                 age: number.wrapping_sub(1),
                 queued_at: Timestamp(if set(6) { number } else { 0 }),
                 queue_timeout: None,

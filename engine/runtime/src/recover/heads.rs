@@ -148,6 +148,7 @@ impl Heads {
         // A zero byte cannot stand in an instance name.
         self.scratch.push(0);
         self.scratch.extend_from_slice(turn.line);
+        self.scratch.extend_from_slice(turn.limits);
         if let Some(line) = self.by_bytes.get(&self.scratch[..]) {
             return *line;
         }
@@ -198,6 +199,7 @@ mod tests {
             lane: LaneKey::default(),
             weight: age as u32,
             rank: (age.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 60) as i64,
+            limits: Vec::new(),
             age,
             queued_at: Timestamp(1),
             queue_timeout: None,

@@ -131,6 +131,7 @@ impl Fleet {
             lane: LaneKey::default(),
             weight: 1,
             rank: 0,
+            limits: Vec::new(),
             queue_timeout: None,
             execution_timeout: Some(Duration::from_secs(7_200)),
         };

@@ -251,6 +251,7 @@ impl Fleet {
             lane: LaneKey::default(),
             weight: 1,
             rank: (self.next_job % 8) as i64,
+            limits: Vec::new(),
             queue_timeout: None,
             execution_timeout: Some(Duration::from_secs(7_200)),
         }

@@ -146,6 +146,7 @@ fn submit(job: u64) -> Event {
         lane: LaneKey::default(),
         weight: 1,
         rank: 0,
+        limits: Vec::new(),
         queue_timeout: None,
         execution_timeout: None,
     }))

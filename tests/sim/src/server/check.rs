@@ -205,7 +205,7 @@ impl Server {
         answers
     }
 
-    /// No job waits while a bot that fits it asks, once all jobs are known.
+    /// No job waits while a bot that fits it asks, once all jobs are known, unless a limit of it is reached.
     pub(super) fn work_conserving(&self) -> Checked {
         let book = self.partition.book();
         let asking: Vec<_> = book.sessions().into_iter().filter(|session| session.asking).collect();
@@ -214,7 +214,8 @@ impl Server {
         }
         for job in book.jobs(usize::MAX).into_iter().filter(|job| job.stage == Stage::Queued) {
             let row = book.job_row(job.job).expect("it is among the jobs");
-            if row.state != JobRowState::Queued {
+            let known = self.model.as_ref().and_then(|model| Some((model, model.job(job.job)?)));
+            if row.state != JobRowState::Queued || known.is_some_and(|(model, job)| model.is_blocked(job)) {
                 continue;
             }
             let fits = |session: &&SessionView| {

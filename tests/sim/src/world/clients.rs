@@ -24,6 +24,7 @@ impl World {
             lane: LaneKey(["", "a", "b"][self.rng.index(3)].into()),
             weight: self.rng.below(5) as u32,
             rank: self.rng.below(5) as i64 - 2,
+            limits: limits(&mut self.rng),
             queue_timeout: timeout(&mut self.rng),
             execution_timeout: timeout(&mut self.rng),
         };
@@ -99,6 +100,22 @@ fn set(properties: &[(&str, &str)]) -> PropertySet {
 }
 
 /// Some kinds are common, and many are rare.
+/// Sometimes one or two of three counters, with numbers that change from job to job.
+fn limits(rng: &mut Rng) -> Vec<Arc<Limit>> {
+    if rng.chance(500) {
+        return Vec::new();
+    }
+    let first = rng.index(3);
+    let names = ["all", "team-a", "team-b"].into_iter().cycle().skip(first).take(1 + rng.index(2));
+    let limit = |name: &str| Limit {
+        name: name.into(),
+        max_running: rng.chance(600).then(|| 1 + rng.below(4) as u32),
+        max_queued: rng.chance(300).then(|| 4 + rng.below(12) as u32),
+        min_running: if rng.chance(250) { rng.below(3) as u32 } else { 0 },
+    };
+    names.map(limit).map(Arc::new).collect()
+}
+
 pub(super) fn needed(number: u64) -> PropertySet {
     match number % 5 {
         0 | 1 => set(&[]),

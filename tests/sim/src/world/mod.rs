@@ -10,11 +10,11 @@ mod policy;
 mod process;
 mod settle;
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use berth_core::{
-    BotStatus, Event, InstanceName, JobId, LaneKey, OperationId, Property, PropertySet, Rejection, Reply, SessionId,
-    Settings, Stage, Submit, Timestamp,
+    BotStatus, Event, InstanceName, JobId, LaneKey, Limit, OperationId, Property, PropertySet, Rejection, Reply,
+    SessionId, Settings, Stage, Submit, Timestamp,
 };
 use berth_runtime::{
     memory::{Disk, Failure},
@@ -89,7 +89,7 @@ const START: Timestamp = Timestamp(1_000_000_000_000);
 impl World {
     pub(crate) fn new(seed: u64, trace: bool, broken: Broken) -> Checked<Self> {
         let mut rng = Rng::new(seed);
-        let settings = Settings { attempts_max: 3, failures_max: 5, ask_command_failed: true, ..Settings::default() };
+        let settings = Settings { attempts_max: 3, failures_max: 4, ask_command_failed: true, ..Settings::default() };
         let disk = Disk::default();
         disk.set_syncing(!broken.no_sync);
         let mut server = Server::start(&disk, settings, START, Limits::default())?;

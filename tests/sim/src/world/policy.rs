@@ -67,7 +67,7 @@ impl World {
                 after: Duration::from_millis(if self.rng.chance(500) { 0 } else { self.rng.below(20_000) }),
                 elsewhere: self.rng.chance(500),
                 requirements: self.rng.chance(150).then(|| clients::needed(self.rng.next())),
-                counts: self.rng.chance(400),
+                counts: self.rng.chance(300),
             },
         };
         let quarantine = Duration::from_millis(if self.rng.chance(250) { self.rng.below(30_000) } else { 0 });
@@ -81,6 +81,11 @@ impl World {
 
     fn answer_unmatched(&mut self, asked: &UnmatchedAsked) {
         let revision = if self.rng.chance(80) { asked.revision.wrapping_sub(1) } else { asked.revision };
+        // Just then a bot comes that could.
+        if self.rng.chance(300) {
+            let bot = self.rng.index(self.bots.len());
+            self.bots[bot].capabilities = clients::everything();
+        }
         let verdict = match self.rng.below(5) {
             0 => None,
             1 | 2 => Some(UnmatchedVerdict::Wait(Duration::from_millis(self.rng.below(5_000)))),

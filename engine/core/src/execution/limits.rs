@@ -1,0 +1,43 @@
+//! Jobs and their limits: what is kept of them, and who is served when a counter that was full has room again. How the
+//! queue passes jobs over is in `queue/limit.rs`.
+
+use std::sync::Arc;
+
+use super::Book;
+use crate::{
+    Limit, Step, Timestamp,
+    queue::{JobIx, SessionIx},
+};
+
+impl Book {
+    /// Keeps the limits as they came with the job, for its row.
+    pub(super) fn note_limits(&mut self, index: JobIx, limits: &[Arc<Limit>]) {
+        if !limits.is_empty() {
+            self.limits.insert(index, limits.into());
+        }
+    }
+
+    /// Whether the job may not begin to run now, whoever asks.
+    pub(super) fn is_blocked(&self, index: JobIx) -> bool {
+        self.queue.is_blocked(self.queue.limits_of(self.job(index).line))
+    }
+
+    /// Counters that were full have room again: bots that ask may take what was passed over.
+    pub(super) fn serve_freed(&mut self, now: Timestamp, step: &mut Step) {
+        if !self.queue.take_freed() {
+            return;
+        }
+        while let Some(session) = self.queue.longest_asking().into_iter().find(|session| self.finds_work(*session)) {
+            let best = self.best_for(session).expect("what it found goes first, or another before it");
+            self.offer(now, best, session, step);
+        }
+        // Jobs that stand apart are looked at one by one.
+        self.fewer_bots = true;
+    }
+
+    /// Whether the queue has something for the bot.
+    fn finds_work(&mut self, session: SessionIx) -> bool {
+        let class = self.session(session).class;
+        self.queue.best(class).is_some_and(|job| self.is_first(class, job))
+    }
+}

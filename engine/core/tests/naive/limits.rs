@@ -1,0 +1,84 @@
+//! Counters with bounds: counted anew each time.
+
+use super::*;
+use berth_core::{LimitState, Submit};
+
+pub(super) type Counter = ((InstanceName, Arc<str>), Arc<Limit>);
+
+impl Naive {
+    pub(super) fn set_limits(&mut self, instance: &InstanceName, limits: &[Arc<Limit>]) {
+        for limit in limits {
+            let key = (instance.clone(), limit.name.clone());
+            let was_full = self.is_full(&key);
+            self.limits.retain(|(known, _)| *known != key);
+            self.limits.push((key.clone(), limit.clone()));
+            if was_full && !self.is_full(&key) {
+                self.freed.push(key);
+            }
+        }
+    }
+
+    /// Jobs of the counter that run, and that are not over and do not.
+    fn counts(&self, (instance, name): &(InstanceName, Arc<str>)) -> (u32, u32) {
+        let mine = |job: &&Job| job.instance == *instance && job.limits.iter().any(|limit| limit.name == *name);
+        let live = self.jobs.iter().filter(mine).filter(|job| !matches!(job.state, State::Completed { .. }));
+        let (running, waiting): (Vec<_>, Vec<_>) = live.partition(|job| matches!(job.state, State::Leased { .. }));
+        (running.len() as u32, waiting.len() as u32)
+    }
+
+    fn numbers(&self, key: &(InstanceName, Arc<str>)) -> Option<&Limit> {
+        self.limits.iter().find(|(known, _)| known == key).map(|(_, limit)| &**limit)
+    }
+
+    fn is_full(&self, key: &(InstanceName, Arc<str>)) -> bool {
+        self.numbers(key).and_then(|limit| limit.max_running).is_some_and(|max| self.counts(key).0 >= max)
+    }
+
+    fn keys(job: &Job) -> impl Iterator<Item = (InstanceName, Arc<str>)> + '_ {
+        job.limits.iter().map(|limit| (job.instance.clone(), limit.name.clone()))
+    }
+
+    pub fn is_blocked(&self, job: &Job) -> bool {
+        Self::keys(job).any(|key| self.is_full(&key))
+    }
+
+    pub(super) fn is_owed(&self, job: &Job) -> bool {
+        Self::keys(job).any(|key| self.numbers(&key).is_some_and(|limit| self.counts(&key).0 < limit.min_running))
+    }
+
+    pub(super) fn too_many(&self, submit: &Submit) -> Option<LimitState> {
+        submit.limits.iter().find_map(|limit| {
+            let (running, waiting) = self.counts(&(submit.instance.clone(), limit.name.clone()));
+            let reached = limit.max_queued.is_some_and(|max| waiting >= max);
+            reached.then(|| LimitState { limit: limit.clone(), running, waiting })
+        })
+    }
+
+    /// The job runs, and is about to run no more.
+    pub(super) fn note_freed(&mut self, job: JobId) {
+        let job = self.job(job).expect("the model names jobs that it has");
+        let would_free = |key: &(InstanceName, Arc<str>)| {
+            self.is_full(key)
+                && self.numbers(key).and_then(|limit| limit.max_running).is_some_and(|max| self.counts(key).0 - 1 < max)
+        };
+        let freed: Vec<_> = Self::keys(job).filter(would_free).collect();
+        self.freed.extend(freed);
+    }
+
+    /// After each event: where a counter has room again, bots that ask are served as they came.
+    pub(super) fn serve_freed(&mut self, now: Timestamp) {
+        let freed = std::mem::take(&mut self.freed);
+        if freed.iter().all(|key| self.is_full(key)) {
+            return;
+        }
+        loop {
+            let mut asking: Vec<_> = self.sessions.iter().filter_map(|s| Some((s.ticket?, s.id))).collect();
+            asking.sort();
+            let plain = |job: &Job| job.setbacks.as_ref().is_none_or(|setbacks| !setbacks.elsewhere);
+            let served = asking.into_iter().find(|(_, id)| self.best_of(*id, plain).is_some());
+            let Some((_, id)) = served else { return };
+            let best = self.best(id).expect("there is one at least");
+            self.offer(now, best, id);
+        }
+    }
+}
