@@ -5,6 +5,7 @@
 //! `setup.rs` knows what a machine needs, `stages.rs` is the table of what `test` runs.
 
 mod cargo;
+mod policies;
 mod setup;
 mod stages;
 mod tally;
@@ -33,6 +34,8 @@ enum Task {
     Build,
     /// Install or name what this machine lacks; does nothing where all is there
     Setup,
+    /// Show what comes of each bundled policy under simulated load, as a table
+    Policies,
     /// Run the simulation: `cargo xtask sim --seed 7 --steps 100000`, `--mutants`, `--minute`
     #[command(disable_help_flag = true)]
     Sim(Rest),
@@ -65,6 +68,7 @@ fn run(task: Task) -> Result<ExitCode> {
         Task::Build => println!("{}", cargo::build_berth()?.display()),
         Task::Up(options) => up::up(options)?,
         Task::Test(options) => return test::test(options),
+        Task::Policies => return policies::policies(),
         Task::Sim(rest) => cargo::exec(cargo::simulation(rest.arguments))?,
         Task::Bench(rest) => {
             let mut berth = std::process::Command::new(cargo::build_berth()?);

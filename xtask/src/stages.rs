@@ -75,7 +75,7 @@ fn cargo_of(arguments: &[&str]) -> Command {
 }
 
 /// The guests are a workspace of their own: for wasm32, with another profile. Their tests run natively.
-fn plugins(arguments: &[&str]) -> Command {
+pub(crate) fn plugins(arguments: &[&str]) -> Command {
     let mut command = cargo();
     command.args(&arguments[..1]).args(["--manifest-path", "plugins/Cargo.toml"]).args(&arguments[1..]);
     command

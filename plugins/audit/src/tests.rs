@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use berth_policy_model::{Dice, report};
 use berth_policy_sdk::events::{Change, Event, JobCompleted, JobCreated};
 
 use crate::config::Config;
@@ -41,7 +42,7 @@ fn events(changes: Vec<Change>) -> Vec<Event> {
     changes.into_iter().zip(7..).map(|(change, sequence)| Event { sequence, at_ms: 0, change }).collect()
 }
 
-#[derive(Default)]
+#[derive(Clone, Default)]
 struct Books {
     rows: BTreeMap<String, Usage>,
     gaps: u64,
@@ -97,6 +98,53 @@ fn the_size_of_the_batches_makes_no_difference() {
         }
         assert_eq!((&parts.rows, parts.gaps, parts.sequence), (&whole.rows, whole.gaps, whole.sequence));
     }
+}
+
+/// A feed of 30 tenants, read in batches of any size, a third of which are thrown away after they were counted, as a
+/// crash before the commit does.
+#[test]
+fn under_load_the_books_agree_with_the_feed_whatever_is_repeated() {
+    let mut dice = Dice::new(23);
+    let changes: Vec<Change> = (0..20_000)
+        .map(|_| {
+            let tenant = format!("tenant-{}", dice.below(30));
+            match dice.below(2) {
+                0 => created(&tenant),
+                _ => ended(&tenant, [0, 0, 0, 1, 13][dice.below(5) as usize], dice.below(4) == 0, dice.below(5000)),
+            }
+        })
+        .collect();
+    let mut feed: BTreeMap<String, (u64, u64, u64)> = BTreeMap::new();
+    for change in &changes {
+        match change {
+            Change::JobCreated(job) => feed.entry(job.tenant.clone()).or_default().0 += 1,
+            Change::JobCompleted(job) => {
+                let row = feed.entry(job.tenant.clone()).or_default();
+                (row.1, row.2) = (row.1 + 1, row.2 + job.ran_ms);
+            }
+            _ => (),
+        }
+    }
+    let (events, mut books, mut at, mut crashes) = (events(changes), Books::default(), 0, 0);
+    while at < events.len() {
+        let batch = &events[at..(at + 1 + dice.below(20) as usize).min(events.len())];
+        let mut next = books.clone();
+        next.read(&Config::default(), batch).expect("the books are readable");
+        if dice.below(3) == 0 {
+            crashes += 1;
+            continue;
+        }
+        (books, at) = (next, at + batch.len());
+    }
+    let differs = |(tenant, wanted): &(&String, &(u64, u64, u64))| {
+        let row = books.rows.get(&format!("tenant/{tenant}")).cloned().unwrap_or_default();
+        (row.created, row.completed + row.failed + row.cancelled, row.run_ms) != **wanted
+    };
+    let wrong = feed.iter().filter(differs).count();
+    report("audit", "tenants of 30 whose books differ from the feed after 20 000 events", "0", wrong);
+    report("audit", "batches of these that were counted twice because of a crash", "> 500", crashes);
+    assert_eq!((wrong, books.rows.len()), (0, 30));
+    assert!(crashes > 500, "{crashes}");
 }
 
 #[test]

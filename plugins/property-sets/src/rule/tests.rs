@@ -1,5 +1,6 @@
 //! What the cases in `cases.toml` do not show: fitting, odd input, and a comparison with BuildGrid itself.
 
+use berth_policy_model::{Dice, report};
 use berth_policy_sdk::properties::{ExecutionQuestion, WorkerQuestion};
 use berth_policy_sdk::{Property, Refusal};
 use serde::Deserialize;
@@ -42,6 +43,54 @@ fn a_bot_with_twenty_properties_offers_one_set() {
     assert_eq!(offer.capabilities[0].len(), 20);
     let part = job(&config, properties(&all[3..7])).expect("these are match keys");
     assert!(fits(&part.requirements, &offer.capabilities));
+}
+
+/// 12 bots with pools, machines and images in all combinations; jobs that ask for any part of that, and for what means
+/// nothing.
+#[test]
+fn under_load_jobs_get_exactly_the_bots_that_have_what_they_ask_for() {
+    let config = config(
+        r#"{"dynamic-property-set": {"match-property-keys": ["pool", "image"], "wildcard-property-keys": ["note"]}}"#,
+    );
+    const VALUES: [(&str, &[&str]); 3] = [("ISA", &["x86", "arm"]), ("image", &["a", "b"]), ("pool", &["s", "m", "l"])];
+    let said: Vec<Vec<Property>> = (0..12_usize)
+        .map(|n| {
+            pairs(&[("ISA", ["x86", "arm"][n % 2]), ("image", ["a", "b"][n / 2 % 2]), ("pool", ["s", "m", "l"][n / 4])])
+        })
+        .collect();
+    let offers: Vec<_> =
+        said.iter().map(|said| bot(&config, said.clone()).expect("any bot will do").capabilities).collect();
+    let mut dice = Dice::new(19);
+    let (mut wrong, mut turned_away, mut served) = (0, 0, 0);
+    for _ in 0..20_000 {
+        let mut asked = Vec::new();
+        for (name, values) in VALUES {
+            // One value more than there is: nobody has it.
+            let value = dice.below(values.len() as u64 + 2) as usize;
+            if value > 0 {
+                asked.push(Property::new(name, values.get(value - 1).copied().unwrap_or("none")));
+            }
+        }
+        let mut platform = asked.clone();
+        platform.push(Property::new("note", format!("{}", dice.below(1000))));
+        platform.sort_by(|one, other| one.name.cmp(&other.name));
+        let requirements = job(&config, platform).expect("these keys are known").requirements;
+        for (offer, said) in offers.iter().zip(&said) {
+            let has_all = asked.iter().all(|one| said.contains(one));
+            match (fits(&requirements, offer), has_all) {
+                (true, true) => served += 1,
+                (true, false) => wrong += 1,
+                (false, true) => turned_away += 1,
+                (false, false) => (),
+            }
+        }
+    }
+    let sets: usize = offers.iter().map(Vec::len).sum();
+    report("property-sets", "pairs of job and bot that fit though the bot lacks something", "0", wrong);
+    report("property-sets", "pairs that do not fit though the bot has all", "0", turned_away);
+    report("property-sets", "capability sets of 12 bots", "12", sets);
+    assert!(served > 10_000, "many fit: {served}");
+    assert_eq!((wrong, turned_away, sets), (0, 0, 12));
 }
 
 #[test]
