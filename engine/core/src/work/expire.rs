@@ -18,12 +18,12 @@ impl Book {
             chooser.begin();
         }
         let mut leases: BTreeMap<SpecId, Vec<UnitKey>> = BTreeMap::new();
-        let mut locks = Vec::new();
+        let (mut workers, mut locks) = (Vec::new(), Vec::new());
         while self.timers.first().is_some_and(|(at, _)| *at <= self.now) {
             let (at, timer) = self.timers.pop_first().expect("there is a first");
             match timer {
                 Timer::Unit(spec, ix) => self.unit_due(at, spec, ix, &mut leases),
-                Timer::Worker(worker) => self.emit(Fact::WorkerGone { worker }),
+                Timer::Worker(worker) => workers.push(worker),
                 Timer::Lock(path) => locks.push(path),
             }
         }
@@ -31,6 +31,10 @@ impl Book {
             if !broken(Mutant::LeasesLiveOn) {
                 self.emit(Fact::UnitsExpired { spec, keys });
             }
+        }
+        // After their leases: who is gone believes nothing.
+        for worker in workers {
+            self.emit(Fact::WorkerGone { worker });
         }
         if !locks.is_empty() {
             self.emit(Fact::Unlocked { paths: locks });

@@ -1,9 +1,6 @@
 //! One work spec with its units: which unit is where, and in what order. Holds no rules.
 
-use std::{
-    cmp::Reverse,
-    collections::{BTreeMap, BTreeSet},
-};
+use std::{cmp::Reverse, collections::BTreeMap};
 
 use rustc_hash::FxHashMap;
 use slab::Slab;
@@ -38,8 +35,8 @@ pub(super) struct Spec {
     index: FxHashMap<UnitKey, UnitIx>,
     by_state: [BTreeMap<UnitKey, UnitIx>; 4],
     queue: BTreeMap<Place, UnitIx>,
-    /// When units ended: finished, failed. The order in which they are archived.
-    ended: [BTreeSet<(Timestamp, UnitIx)>; 2],
+    /// When units ended, then their keys: finished, failed. The order in which they are archived.
+    ended: [BTreeMap<(Timestamp, UnitKey), UnitIx>; 2],
 }
 
 impl Spec {
@@ -124,7 +121,7 @@ impl Spec {
 
     /// Units that ended, the oldest first.
     pub(super) fn ended(&self, failed: bool) -> impl Iterator<Item = (Timestamp, UnitIx)> + '_ {
-        self.ended[usize::from(failed)].iter().copied()
+        self.ended[usize::from(failed)].iter().map(|((at, _), ix)| (*at, *ix))
     }
 
     pub(super) fn ended_count(&self, failed: bool) -> usize {
@@ -180,7 +177,7 @@ impl Spec {
                 self.queue.insert((Reverse(unit.priority), unit.key.clone()), ix);
             }
             State::Ended { failed, at, .. } => {
-                self.ended[usize::from(failed)].insert((at, ix));
+                self.ended[usize::from(failed)].insert((at, unit.key.clone()), ix);
             }
             State::Available { .. } | State::Pending { .. } => {}
         }
@@ -194,7 +191,7 @@ impl Spec {
                 self.queue.remove(&(Reverse(unit.priority), unit.key.clone()));
             }
             State::Ended { failed, at, .. } => {
-                self.ended[usize::from(failed)].remove(&(at, ix));
+                self.ended[usize::from(failed)].remove(&(at, unit.key.clone()));
             }
             State::Pending { .. } => {}
         }
