@@ -11,6 +11,10 @@ BGD_RELEASES="0.4.4:3.9
 0.9.1:3.13"
 PYTHON=$CLIENTS_HOME/bgd-0.4.4/bin/python
 
+# Coordinate's own client and its tests are for Python 2.7.
+COORDINATE_RELEASE=0.1.5
+PYTHON2=$CLIENTS_HOME/coordinate-$COORDINATE_RELEASE/bin/python
+
 bgd_of() { echo "$CLIENTS_HOME/bgd-$1/bin/bgd"; }
 
 # python_at_least 3.13: prints an interpreter that is new enough, Debian's own if it is, or fails.
@@ -18,6 +22,17 @@ python_at_least() {
   local candidate
   for candidate in /usr/bin/python3 python3 python3.13 python3.14 "${PYENV_ROOT:-$HOME/.pyenv}"/versions/3.*/bin/python; do
     "$candidate" -c "import sys; sys.exit(sys.version_info < tuple(map(int, '$1'.split('.'))))" 2>/dev/null || continue
+    command -v "$candidate"
+    return
+  done
+  return 1
+}
+
+# Prints an interpreter of Python 2.7, or fails.
+python2() {
+  local candidate
+  for candidate in python2.7 "${PYENV_ROOT:-$HOME/.pyenv}"/versions/2.7*/bin/python; do
+    "$candidate" -c 'import sys; sys.exit(sys.version_info[:2] != (2, 7))' 2>/dev/null || continue
     command -v "$candidate"
     return
   done

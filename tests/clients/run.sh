@@ -28,4 +28,7 @@ for bots in pybot berth; do
   "$CLIENTS/run_bazel.sh" "$SERVER" $INSTANCE
   "$CLIENTS/run_crash.sh" "$SERVER" $INSTANCE
 done
+
+echo "--- with Coordinate's client"
+"$CLIENTS/run_coordinate.sh" "$("$CLIENTS/server.sh" coordinate)"
 summary

@@ -2,6 +2,7 @@
 # The server under test, on free ports of the loopback interface, with a data folder that is new for each run.
 #
 #   server.sh start      returns when it is ready, prints HOST:PORT    (BERTH names the binary)
+#   server.sh coordinate prints HOST:PORT of the door for Coordinate's clients, while it runs
 #   server.sh kill       SIGKILL, as a crash would; `start` then comes up on the same ports and data
 #   server.sh stop       SIGTERM, and forgets ports and data
 set -euo pipefail
@@ -36,6 +37,9 @@ case ${1:-} in
       exit 1
     fi
     echo "127.0.0.1:$GRPC";;
+  coordinate)
+    read -r _ _ COORDINATE <"$FOLDER/ports"
+    echo "127.0.0.1:$COORDINATE";;
   kill)
     kill -9 "$(cat "$FOLDER/pid")"
     wait_until 10 gone "$(cat "$FOLDER/pid")";;
@@ -45,5 +49,5 @@ case ${1:-} in
       wait_until 30 gone "$(cat "$FOLDER/pid")" || kill -9 "$(cat "$FOLDER/pid")"
     fi
     rm -rf "$FOLDER/data" "$FOLDER/ports" "$FOLDER/pid";;
-  *) sed -n '2,7p' "$0" >&2; exit 2;;
+  *) sed -n '2,8p' "$0" >&2; exit 2;;
 esac

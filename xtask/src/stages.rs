@@ -59,7 +59,7 @@ pub(crate) const STAGES: &[Stage] = &[
     },
     Stage {
         name: "clients",
-        about: "Bazel and bgd against the real binary, with two kinds of bots",
+        about: "Bazel, bgd and Coordinate's client against the real binary, with two kinds of bots",
         commands: || {
             let mut clients = at_root(root().join("tests/clients/run.sh"));
             clients.arg(target_dir().join("release/berth"));

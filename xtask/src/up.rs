@@ -34,6 +34,9 @@ pub(crate) struct Options {
     /// Where metrics and health are served
     #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:8981")]
     http: SocketAddr,
+    /// Where clients of Coordinate's job server connect
+    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:5932")]
+    coordinate: SocketAddr,
     /// Set for the second process: the server to wait for
     #[arg(long, hide = true)]
     announce: Option<u32>,
@@ -48,7 +51,7 @@ pub(crate) fn up(options: Options) -> Result<()> {
         return Ok(());
     }
     let berth = build_berth()?;
-    for (flag, address) in [("--grpc", options.grpc), ("--http", options.http)] {
+    for (flag, address) in [("--grpc", options.grpc), ("--http", options.http), ("--coordinate", options.coordinate)] {
         let taken = TcpListener::bind(address).is_err_and(|error| error.kind() == ErrorKind::AddrInUse);
         if taken {
             bail!("{address} is taken: is another server running? `{flag} ADDR` chooses another address");
@@ -59,6 +62,7 @@ pub(crate) fn up(options: Options) -> Result<()> {
     serve.args(["serve", "--instance", INSTANCE]);
     serve.args(["--bots", &options.bots.to_string()]);
     serve.args(["--grpc", &options.grpc.to_string(), "--http", &options.http.to_string()]);
+    serve.args(["--coordinate", &options.coordinate.to_string()]);
     if let Some(data) = options.data {
         serve.arg("--data").arg(data);
     }

@@ -20,6 +20,7 @@ mod queue;
 mod row;
 mod time;
 mod verdict;
+pub mod work;
 
 pub use choose::{Chooser, LANE_VIEWS_MAX, LaneView, WorkerView};
 pub use digest::{Digest, DigestError};

@@ -27,6 +27,7 @@ pub mod resources;
 mod session;
 pub mod store;
 pub mod sweep;
+pub mod work;
 
 pub use committer::{Committer, Counters, OnFailure};
 pub use engine::{Engine, EngineError, Observer, Options, Submitted, Update};

@@ -51,11 +51,21 @@ pub enum Table {
     Plugins,
     /// Plugins' own key-value rows, each beside the plugin's cursor in the feed.
     PluginData,
+    /// Coordinate's work specs.
+    WorkSpecs,
+    /// Dictionaries and priorities of their work units.
+    WorkUnits,
+    /// Where those work units stand that were ever handed out, or wait.
+    WorkStates,
+    /// Coordinate's workers.
+    Workers,
+    /// Coordinate's locks.
+    WorkLocks,
 }
 
 impl Table {
     /// Every table, in a fixed order.
-    pub const ALL: [Table; 13] = [
+    pub const ALL: [Table; 18] = [
         Table::Meta,
         Table::Jobs,
         Table::FinishedJobs,
@@ -69,6 +79,11 @@ impl Table {
         Table::Quarantines,
         Table::Plugins,
         Table::PluginData,
+        Table::WorkSpecs,
+        Table::WorkUnits,
+        Table::WorkStates,
+        Table::Workers,
+        Table::WorkLocks,
     ];
 
     /// The table's stable name: part of the format on disk, so never changed.
@@ -87,6 +102,11 @@ impl Table {
             Table::Quarantines => "quarantines",
             Table::Plugins => "plugins",
             Table::PluginData => "plugin_data",
+            Table::WorkSpecs => "work_specs",
+            Table::WorkUnits => "work_units",
+            Table::WorkStates => "work_states",
+            Table::Workers => "workers",
+            Table::WorkLocks => "work_locks",
         }
     }
 }

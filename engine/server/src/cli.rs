@@ -22,6 +22,8 @@ pub(crate) enum Command {
     Jobs(JobsArgs),
     /// List and drain the bots of a running server.
     Bots(BotsArgs),
+    /// Work specs and work units, as Coordinate's clients know them.
+    Work(WorkArgs),
     /// Check a configuration file, or print the one in force.
     Config(ConfigArgs),
     /// Measure: tables with ratios to a yardstick of the same run.
@@ -40,9 +42,9 @@ pub(crate) struct ServeArgs {
     /// Address for HTTP: /metrics, /healthz [default: 127.0.0.1:8981]
     #[arg(long, value_name = "ADDR")]
     pub(crate) http: Option<SocketAddr>,
-    /// Address for Coordinate clients; nothing listens there yet [default: 127.0.0.1:5932]
-    #[arg(long, value_name = "ADDR")]
-    pub(crate) coordinate: Option<SocketAddr>,
+    /// Address for clients of Coordinate's job server, or `off` [default: 127.0.0.1:5932]
+    #[arg(long, value_name = "ADDR", value_parser = parse_door)]
+    pub(crate) coordinate: Option<Door>,
     /// Instance name to serve; may be given several times [default: main]
     #[arg(long, value_name = "NAME")]
     pub(crate) instance: Vec<String>,
@@ -55,6 +57,13 @@ pub(crate) struct ServeArgs {
     /// Log as JSON lines
     #[arg(long)]
     pub(crate) json_logs: bool,
+}
+
+/// An address to listen at, or none.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Door {
+    At(SocketAddr),
+    Off,
 }
 
 #[derive(Args)]
@@ -172,6 +181,31 @@ pub(crate) enum BotsCommand {
 }
 
 #[derive(Args)]
+pub(crate) struct WorkArgs {
+    #[command(subcommand)]
+    pub(crate) command: WorkCommand,
+}
+
+#[derive(Subcommand)]
+pub(crate) enum WorkCommand {
+    /// Move the work of another Coordinate job server here. May be run again: it goes on where it stopped
+    Import(ImportArgs),
+}
+
+#[derive(Args)]
+pub(crate) struct ImportArgs {
+    /// Server to move from, as HOST:PORT; nobody should change its work meanwhile
+    #[arg(long, value_name = "ADDR", required_unless_present = "snapshot", conflicts_with = "snapshot")]
+    pub(crate) from: Option<String>,
+    /// Snapshot file of the Python server to move from, uncompressed; `-` reads standard input
+    #[arg(long, value_name = "FILE")]
+    pub(crate) snapshot: Option<PathBuf>,
+    /// Where this Berth serves Coordinate's clients, as HOST:PORT
+    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:5932")]
+    pub(crate) to: String,
+}
+
+#[derive(Args)]
 pub(crate) struct ConfigArgs {
     #[command(subcommand)]
     pub(crate) command: ConfigCommand,
@@ -192,6 +226,13 @@ pub(crate) enum ConfigCommand {
         /// Configuration file (TOML)
         file: Option<PathBuf>,
     },
+}
+
+fn parse_door(text: &str) -> Result<Door, String> {
+    if text == "off" {
+        return Ok(Door::Off);
+    }
+    text.parse().map(Door::At).map_err(|_| "expected an address as 127.0.0.1:5932, or off".to_owned())
 }
 
 pub(crate) fn parse_property(text: &str) -> Result<(String, String), String> {
@@ -221,5 +262,7 @@ mod tests {
         let Command::Bot(args) = Cli::try_parse_from(line.split_whitespace()).unwrap().command else { panic!() };
         assert_eq!((args.properties.len(), args.slots), (2, Some(3)));
         assert!(Cli::try_parse_from(["berth", "bot", "--property", "novalue"]).is_err());
+        assert!(Cli::try_parse_from(["berth", "serve", "--coordinate", "off"]).is_ok());
+        assert!(Cli::try_parse_from(["berth", "serve", "--coordinate", "on"]).is_err());
     }
 }

@@ -15,6 +15,7 @@ use berth_runtime::{
     recover::{Limits, RecoverError},
     store::{PartitionId, Store, StoreError},
     sweep,
+    work::WorkBook,
 };
 use berth_store::{RocksOptions, RocksStore};
 use tokio::{net::TcpListener, task::JoinHandle};
@@ -23,7 +24,8 @@ use tonic::service::RoutesBuilder;
 use crate::{
     bot,
     config::Config,
-    doors::{Doors, Serving},
+    coordinate,
+    doors::{Doors, Plain, Serving},
     http,
     metrics::Metrics,
     policy,
@@ -47,7 +49,11 @@ const POLICIES_EVERY: Duration = Duration::from_secs(1);
 pub(crate) struct House {
     pub(crate) grpc_address: SocketAddr,
     pub(crate) http_address: SocketAddr,
+    /// None: Coordinate's clients are not served.
+    pub(crate) coordinate_address: Option<SocketAddr>,
     engine: Engine,
+    work: WorkBook,
+    work_driver: JoinHandle<()>,
     /// Consumers of the event feed: one for each plugin that hears events.
     listeners: Arc<Listeners>,
     driver: JoinHandle<Result<(), RecoverError>>,
@@ -55,6 +61,7 @@ pub(crate) struct House {
     bots: Vec<JoinHandle<()>>,
     bots_shutdown: Shutdown,
     grpc: Serving,
+    coordinate: Option<Plain>,
     http: JoinHandle<std::io::Result<()>>,
     /// Dropped last: the driver and all connections live on their threads.
     _doors: Doors,
@@ -73,6 +80,7 @@ impl House {
             .await
             .with_context(|| format!("cannot listen on {} (--grpc ADDR sets another)", config.grpc))?;
         let http_listener = http::bind(config.http).await?;
+        let coordinate = coordinate::bind(config).await?;
         let (grpc_address, http_address) = (grpc.local_addr()?, http_listener.local_addr()?);
 
         std::fs::create_dir_all(&config.data)
@@ -83,18 +91,21 @@ impl House {
         let cas = blobs.port();
         let committer = Committer::start(store.clone(), Arc::new(stop_process)).context("no thread for commits")?;
         let commits = committer.counters();
+        let clock = Clock::system();
         let options = Options {
             settings: config.settings(),
-            clock: Clock::system(),
+            clock: clock.clone(),
             observer: Arc::new(Unpinner::new(cas.clone())),
             reserve_bytes: config.raw.store.reserve_bytes,
             heads: Limits::default(),
             policy: policies.policy.clone(),
         };
         let doors = Doors::build()?;
-        let (engine, driver) = {
+        let (engine, driver, work, work_driver) = {
             let _there = doors.driver().enter();
-            Engine::start(store, committer, PARTITION, options).context("recovery failed")?
+            let (work, work_driver) = coordinate::open_book(config, store.clone(), committer.clone(), clock)?;
+            let (engine, driver) = Engine::start(store, committer, PARTITION, options).context("recovery failed")?;
+            (engine, driver, work, work_driver)
         };
         tokio::spawn(pin_recovered(engine.clone(), cas.clone()));
         tokio::spawn(watch_space(engine.clone()));
@@ -114,17 +125,23 @@ impl House {
         let metrics = Arc::new(Metrics::new(engine.clone(), commits, policies.plugins, listeners.clone()));
         let bots_shutdown = Shutdown::new();
         let grpc = doors.serve(grpc, &mut transport(), &routes.routes());
+        let coordinate_address = coordinate.as_ref().map(|(_, address)| *address);
+        let coordinate = coordinate.map(|(listener, _)| coordinate::serve(config, &doors, listener, work.clone()));
         let bots = start_bots(config, grpc_address, &bots_shutdown)?;
         Ok(Self {
             grpc_address,
             http_address,
+            coordinate_address,
             engine,
+            work,
+            work_driver,
             listeners,
             driver,
             health,
             bots,
             bots_shutdown,
             grpc,
+            coordinate,
             http: tokio::spawn(http::serve(http_listener, metrics)),
             _doors: doors,
         })
@@ -139,6 +156,7 @@ impl House {
                 Ok(Err(error)) => anyhow::Error::new(error).context("recovery failed"),
                 ended => anyhow::anyhow!("the driver ended: {ended:?}"),
             },
+            ended = &mut self.work_driver => anyhow::anyhow!("the driver of the work book ended: {ended:?}"),
         }
     }
 
@@ -151,10 +169,18 @@ impl House {
         }
         self.health.stop_serving().await;
         self.listeners.close().await;
+        if let Some(coordinate) = &self.coordinate {
+            // Before the book: what was asked is still answered.
+            coordinate.stop(patience).await;
+        }
+        self.work.stop().await;
         self.engine.stop().await;
         // It may be what failed: a task is waited for once.
         if !self.driver.is_finished() && tokio::time::timeout(patience, &mut self.driver).await.is_err() {
             tracing::warn!("the last commit is taking long");
+        }
+        if !self.work_driver.is_finished() && tokio::time::timeout(patience, &mut self.work_driver).await.is_err() {
+            tracing::warn!("the last commit of the work book is taking long");
         }
         if tokio::time::timeout(patience, self.grpc.stop()).await.is_err() {
             tracing::info!("some connections did not end in time and are cut");

@@ -7,6 +7,7 @@ mod bench;
 mod bot;
 mod cli;
 mod config;
+mod coordinate;
 mod doors;
 mod house;
 mod http;
@@ -15,6 +16,7 @@ mod policy;
 mod serve;
 mod signals;
 mod telemetry;
+mod work;
 
 use std::process::ExitCode;
 
@@ -48,6 +50,7 @@ fn run(cli: cli::Cli) -> anyhow::Result<ExitCode> {
         cli::Command::Bot(args) => bot::run(args),
         cli::Command::Jobs(args) => admin::jobs::run(args),
         cli::Command::Bots(args) => admin::bots::run(args),
+        cli::Command::Work(args) => work::run(args),
         cli::Command::Config(args) => config::command::run(args),
         cli::Command::Bench(args) => bench::run(args),
     }

@@ -25,15 +25,12 @@ pub(crate) fn run(args: ServeArgs) -> anyhow::Result<ExitCode> {
 async fn serve(config: Config) -> anyhow::Result<ExitCode> {
     let mut signals = Signals::listen()?;
     let mut house = House::open(&config).await?;
-    tracing::info!(
-        address = %config.coordinate,
-        "--coordinate is accepted, but nothing listens there yet: the Coordinate front door is not part of this version"
-    );
     // The one line that scripts wait for.
     eprintln!(
-        "berth: ready on grpc {} and http {}, instances {}, data in {}",
+        "berth: ready on grpc {} and http {}, coordinate {}, instances {}, data in {}",
         house.grpc_address,
         house.http_address,
+        house.coordinate_address.map_or_else(|| "off".to_owned(), |address| address.to_string()),
         config.instances.join(", "),
         config.data.display()
     );

@@ -75,7 +75,12 @@ pub(crate) fn families(options: &RocksOptions) -> Vec<(&'static str, Options)> {
             | Table::Drains
             | Table::Quarantines
             | Table::Plugins
-            | Table::PluginData => false,
+            | Table::PluginData
+            | Table::WorkSpecs
+            | Table::WorkUnits
+            | Table::WorkStates
+            | Table::Workers
+            | Table::WorkLocks => false,
         };
         (table.name(), family(&cache, point))
     });

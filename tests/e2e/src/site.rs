@@ -42,6 +42,7 @@ pub struct Site {
     folder: TempDir,
     grpc: u16,
     http: u16,
+    coordinate: u16,
     plan: Plan,
     power: Option<Power>,
     process: Mutex<Option<Process>>,
@@ -89,7 +90,8 @@ impl Site {
         }
         let power = plan.power.then(|| Power::install(folder.path()));
         let (up, process, log) = (watch::Sender::new(None), Mutex::default(), Arc::default());
-        Self { folder, grpc: free_port(), http: free_port(), plan, power, process, up, starts: Mutex::new(0), log }
+        let [grpc, http, coordinate] = [(); 3].map(|()| free_port());
+        Self { folder, grpc, http, coordinate, plan, power, process, up, starts: Mutex::new(0), log }
     }
 
     /// A site with a server that is ready.
@@ -119,11 +121,17 @@ impl Site {
         format!("127.0.0.1:{}", self.http)
     }
 
+    /// Where Coordinate's clients are served.
+    pub fn coordinate(&self) -> String {
+        format!("127.0.0.1:{}", self.coordinate)
+    }
+
     /// Arguments of `berth serve` here.
     pub fn serve_arguments(&self) -> Vec<String> {
         let mut arguments = ["serve", "--instance", INSTANCE, "--data"].map(str::to_owned).to_vec();
         arguments.extend([self.data().display().to_string(), "--grpc".into(), self.grpc()]);
         arguments.extend(["--http".into(), self.http(), "--bots".into(), self.plan.bots.to_string()]);
+        arguments.extend(["--coordinate".into(), self.coordinate()]);
         if !self.plan.config.is_empty() {
             arguments.extend(["--config".into(), self.folder().join("berth.toml").display().to_string()]);
         }

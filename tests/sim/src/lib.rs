@@ -16,7 +16,9 @@ mod naive;
 mod rng;
 mod run;
 mod server;
+mod work;
 mod world;
 
 pub use mutants::{Caught, mutants};
 pub use run::{Report, run};
+pub use work::{WorkReport, run_work, work_mutants};

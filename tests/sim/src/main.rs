@@ -7,7 +7,7 @@ use std::{
 };
 
 use anyhow::{Context, Result};
-use berth_sim::{Report, mutants, run};
+use berth_sim::{Caught, Report, mutants, run, run_work, work_mutants};
 use clap::Parser;
 
 /// Runs the engine's core and runtime in a world that goes wrong, from one seed. The same seed gives the same history.
@@ -15,7 +15,7 @@ use clap::Parser;
 #[command(name = "berth-sim")]
 struct Arguments {
     /// Run this seed
-    #[arg(long, conflicts_with_all = ["minute", "seeds", "mutants"])]
+    #[arg(long, conflicts_with_all = ["minute", "seeds", "mutants", "work"])]
     seed: Option<u64>,
     /// How many steps to run a seed for
     #[arg(long, default_value_t = 3_000)]
@@ -32,12 +32,21 @@ struct Arguments {
     /// Break each rule on purpose, and say which seed notices
     #[arg(long)]
     mutants: bool,
+    /// The work book against its model: fresh seeds for half a minute, and with `--mutants` each of its rules broken
+    #[arg(long)]
+    work: bool,
 }
 
 fn main() -> Result<ExitCode> {
     let arguments = Arguments::parse();
-    let (passed, failed) = if arguments.mutants {
-        break_rules()
+    let (passed, failed) = if arguments.work {
+        if arguments.mutants {
+            break_rules(work_mutants)
+        } else {
+            run_fresh_work(Duration::from_secs(30), arguments.steps)
+        }
+    } else if arguments.mutants {
+        break_rules(mutants)
     } else if let Some(file) = &arguments.seeds {
         run_file(file)?
     } else if arguments.minute {
@@ -87,6 +96,25 @@ fn run_fresh(time: Duration, steps: u64) -> (u64, u64) {
     tally(ran)
 }
 
+fn run_fresh_work(time: Duration, steps: u64) -> (u64, u64) {
+    let (first, begun) = (fresh_seed(), Instant::now());
+    println!("the work book: fresh seeds from {first} on, {steps} steps each");
+    let (mut ran, mut calls, mut crashes) = (Vec::new(), 0, 0);
+    for seed in first.. {
+        if begun.elapsed() >= time {
+            break;
+        }
+        let report = run_work(seed, steps);
+        (calls, crashes) = (calls + report.calls, crashes + report.crashes);
+        if let Some(failure) = &report.failure {
+            println!("FAILED at step {} of seed {seed}: {failure}", report.steps);
+        }
+        ran.push(report.failure.is_none());
+    }
+    println!("{} seeds, {calls} calls, {crashes} crashes", ran.len());
+    tally(ran)
+}
+
 fn run_file(file: &PathBuf) -> Result<(u64, u64)> {
     let text = std::fs::read_to_string(file).with_context(|| format!("cannot read {}", file.display()))?;
     let mut ran = Vec::new();
@@ -103,7 +131,7 @@ fn run_file(file: &PathBuf) -> Result<(u64, u64)> {
     Ok(tally(ran))
 }
 
-fn break_rules() -> (u64, u64) {
+fn break_rules(mutants: impl FnOnce(fn(&Caught)) -> Option<Vec<Caught>>) -> (u64, u64) {
     println!("{:<22} {:>11} {:>11}  breaks", "mutant", "seed step", "outside");
     let caught = mutants(|caught| match &caught.by {
         Some((seed, step, by)) => {

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
 
-use super::load::Plan;
+use super::{load::Plan, work::Load};
 
 pub(super) const QUEUED: u64 = 1_000_000;
 pub(super) const LATENCY_JOBS: u64 = 500;
@@ -80,6 +80,14 @@ pub(crate) enum BenchCommand {
         #[arg(long, value_name = "N", default_value_t = LATENCY_JOBS)]
         jobs: u64,
     },
+    /// Coordinate's cycle over CBOR-RPC (get units in batches, finish them) against a bare echo of the same frames plus a
+    /// bare commit of the same rows, with few and with very many units in the spec
+    Work {
+        #[command(flatten)]
+        load: Load,
+    },
+    /// Ten thousand of Coordinate's workers that only say that they live, beside a thousand work specs
+    WorkWorkers,
     /// All of them, one after the other, except `load`
     All {
         /// Rounds of each server in `e2e` and `wasm`
@@ -89,4 +97,7 @@ pub(crate) enum BenchCommand {
     /// The yardstick of `e2e`: answers Execute and UpdateBotSession, and does nothing
     #[command(hide = true)]
     BareServer,
+    /// The yardstick of `work`: answers CBOR-RPC, and does nothing
+    #[command(hide = true)]
+    BareWorkServer,
 }

@@ -69,6 +69,7 @@ pub(super) struct Child {
     process: std::process::Child,
     pub(super) grpc: SocketAddr,
     http: Option<SocketAddr>,
+    coordinate: Option<SocketAddr>,
 }
 
 impl Child {
@@ -92,6 +93,18 @@ impl Child {
         let mut command = Command::new(std::env::current_exe()?);
         command.args(["bench", "bare-server"]);
         Self::start(cores, command)
+    }
+
+    /// The yardstick of `work`.
+    pub(super) fn bare_work(cores: &Cores) -> anyhow::Result<Self> {
+        let mut command = Command::new(std::env::current_exe()?);
+        command.args(["bench", "bare-work-server"]);
+        Self::start(cores, command)
+    }
+
+    /// Where Coordinate's clients are served.
+    pub(super) fn coordinate(&self) -> anyhow::Result<SocketAddr> {
+        self.coordinate.context("this server does not serve Coordinate's clients")
     }
 
     fn start(cores: &Cores, mut command: Command) -> anyhow::Result<Self> {
@@ -119,7 +132,7 @@ impl Child {
             bail!("the server did not start: {}", said.lock().expect("nobody panics while holding it"));
         };
         let grpc = address(&line, "grpc ").with_context(|| format!("no address in {line:?}"))?;
-        Ok(Self { process, grpc, http: address(&line, "http ") })
+        Ok(Self { process, grpc, http: address(&line, "http "), coordinate: address(&line, "coordinate ") })
     }
 
     pub(super) fn pid(&self) -> u32 {
@@ -173,7 +186,7 @@ mod tests {
 
     #[test]
     fn the_addresses_stand_in_the_line_that_scripts_wait_for() {
-        let line = "berth: ready on grpc 127.0.0.1:8980 and http 127.0.0.1:8981, instances main, data in /d";
+        let line = "berth: ready on grpc 127.0.0.1:8980 and http 127.0.0.1:8981, coordinate 127.0.0.1:5932, instances main, data in /d";
         assert_eq!(address(line, "grpc ").unwrap().port(), 8980);
         assert_eq!(address(line, "http ").unwrap().port(), 8981);
         assert_eq!(address("berth: ready on grpc 127.0.0.1:1", "http "), None);

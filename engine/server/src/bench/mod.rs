@@ -16,6 +16,7 @@ mod report;
 mod restart;
 mod scratch;
 mod wasm;
+mod work;
 
 use std::process::ExitCode;
 
@@ -45,6 +46,8 @@ pub(crate) fn run(args: BenchArgs) -> anyhow::Result<ExitCode> {
             print(restart::run(scratch()?.path(), if quick { queued.min(50_000) } else { queued })?);
         }
         BenchCommand::Latency { jobs } => print(latency::run(&scratch()?, &Cores::find()?, jobs)?),
+        BenchCommand::Work { load } => print(work::run(&scratch()?, &Cores::find()?, &load.quicker(quick), quick)?),
+        BenchCommand::WorkWorkers => print(work::workers(&scratch()?, &Cores::find()?, quick)?),
         BenchCommand::All { rounds } => {
             // First what wants a fresh process: its memory is measured.
             print(core::run(quick));
@@ -56,6 +59,7 @@ pub(crate) fn run(args: BenchArgs) -> anyhow::Result<ExitCode> {
             print(restart::run(scratch.path(), if quick { 50_000 } else { args::QUEUED })?);
         }
         BenchCommand::BareServer => bare::run()?,
+        BenchCommand::BareWorkServer => work::bare_server()?,
     }
     Ok(ExitCode::SUCCESS)
 }

@@ -7,8 +7,8 @@ use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
 use anyhow::{Context, bail};
 
-pub(crate) use self::raw::{PolicyKind, Raw};
-use crate::cli::ServeArgs;
+pub(crate) use self::raw::{Locks, PolicyKind, Raw, WorkChoice};
+use crate::cli::{Door, ServeArgs};
 
 /// What holds: file and flags merged, every value checked.
 #[derive(Clone, Debug)]
@@ -16,7 +16,8 @@ pub(crate) struct Config {
     pub(crate) data: PathBuf,
     pub(crate) grpc: SocketAddr,
     pub(crate) http: SocketAddr,
-    pub(crate) coordinate: SocketAddr,
+    /// None: Coordinate's clients are not served.
+    pub(crate) coordinate: Option<SocketAddr>,
     pub(crate) instances: Vec<String>,
     pub(crate) bots: usize,
     pub(crate) raw: Raw,
@@ -52,7 +53,11 @@ impl Config {
             data,
             grpc: args.grpc.unwrap_or(raw.server.grpc),
             http: args.http.unwrap_or(raw.server.http),
-            coordinate: args.coordinate.unwrap_or(raw.server.coordinate),
+            coordinate: match args.coordinate {
+                Some(Door::At(address)) => Some(address),
+                Some(Door::Off) => None,
+                None => raw.coordinate.enabled.then_some(raw.coordinate.listen),
+            },
             instances,
             bots: args.bots.unwrap_or(raw.bots.count),
             raw,
@@ -103,7 +108,18 @@ mod tests {
         assert_eq!(config.instances, ["flag"]);
         assert_eq!(config.grpc.port(), 1);
         assert_eq!(config.http.port(), 8981);
-        assert_eq!(config.coordinate.port(), 5932);
+        assert_eq!(config.coordinate.unwrap().port(), 5932);
+    }
+
+    #[test]
+    fn coordinate_can_be_turned_off_and_moved() {
+        let args = |coordinate| ServeArgs { coordinate, data: Some("d".into()), ..ServeArgs::default() };
+        let port = |text, flag| merge(text, &args(flag)).unwrap().coordinate.map(|address| address.port());
+        let at = Door::At("127.0.0.1:7".parse().unwrap());
+        assert_eq!(port("[coordinate]\nlisten = \"127.0.0.1:6\"\n", None), Some(6));
+        assert_eq!(port("[coordinate]\nenabled = false\n", None), None);
+        assert_eq!(port("[coordinate]\nenabled = false\n", Some(at)), Some(7));
+        assert_eq!(port("", Some(Door::Off)), None);
     }
 
     #[test]

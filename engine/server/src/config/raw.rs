@@ -21,6 +21,7 @@ pub(crate) struct Raw {
     pub(crate) cas: Cas,
     pub(crate) policy: Policy,
     pub(crate) bots: Bots,
+    pub(crate) coordinate: Coordinate,
 }
 
 /// Addresses, folder, instances.
@@ -31,7 +32,6 @@ pub(crate) struct Server {
     pub(crate) data: Option<PathBuf>,
     pub(crate) grpc: SocketAddr,
     pub(crate) http: SocketAddr,
-    pub(crate) coordinate: SocketAddr,
     pub(crate) instances: Vec<String>,
 }
 
@@ -115,17 +115,76 @@ pub(crate) struct Bots {
     pub(crate) slots: usize,
 }
 
+/// Coordinate's job server: work specs, work units, workers and locks, for its own clients.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct Coordinate {
+    /// Whether anything listens.
+    pub(crate) enabled: bool,
+    /// Where. The protocol knows no identity: whoever reaches this address may do everything.
+    pub(crate) listen: SocketAddr,
+    /// Under which name the work is kept.
+    pub(crate) namespace: String,
+    /// Whether locks survive a restart.
+    pub(crate) locks: Locks,
+    /// Give a worker only units of specs whose `min_gb` is not above what it says that it has.
+    pub(crate) enforce_min_gb: bool,
+    /// Which spec serves a worker that may be given work of several.
+    pub(crate) choose: WorkChoice,
+    /// How many finished, and how many failed units of a spec are kept; 0: all.
+    pub(crate) completed_max: u64,
+    /// How long they are kept; 0: for ever.
+    pub(crate) completed_s: u64,
+    /// The longest request.
+    pub(crate) frame_bytes_max: usize,
+    /// What clients that ask for the configuration are told. Without it they get an error.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) global_config: Option<toml::Table>,
+}
+
+/// What a restart does to locks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum Locks {
+    Durable,
+    Volatile,
+}
+
+/// How a spec is chosen.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum WorkChoice {
+    /// By priority, then so that what runs of each is as its weight.
+    Simplified,
+    /// By chains of specs first, as the Python server did.
+    Classic,
+}
+
 impl Default for Server {
     fn default() -> Self {
-        let local = |port| SocketAddr::from((Ipv4Addr::LOCALHOST, port));
+        Self { data: None, grpc: local(8980), http: local(8981), instances: vec!["main".to_owned()] }
+    }
+}
+
+impl Default for Coordinate {
+    fn default() -> Self {
         Self {
-            data: None,
-            grpc: local(8980),
-            http: local(8981),
-            coordinate: local(5932),
-            instances: vec!["main".to_owned()],
+            enabled: true,
+            listen: local(5932),
+            namespace: "main".to_owned(),
+            locks: Locks::Durable,
+            enforce_min_gb: false,
+            choose: WorkChoice::Simplified,
+            completed_max: 0,
+            completed_s: 0,
+            frame_bytes_max: 64 << 20,
+            global_config: None,
         }
     }
+}
+
+fn local(port: u16) -> SocketAddr {
+    SocketAddr::from((Ipv4Addr::LOCALHOST, port))
 }
 
 impl Default for Scheduler {
@@ -210,10 +269,16 @@ impl Raw {
         range("policy.memory_bytes_max", self.policy.memory_bytes_max as u64, 1 << 16, 4 << 30);
         range("bots.count", self.bots.count as u64, 0, 1_000);
         range("bots.slots", self.bots.slots as u64, 0, 1_000);
+        range("coordinate.completed_s", self.coordinate.completed_s, 0, 100 * year);
+        range("coordinate.frame_bytes_max", self.coordinate.frame_bytes_max as u64, 1 << 16, 1 << 30);
         if !is_header_name(&self.scheduler.tenant_header) {
             let expected = "expected the name of a header: lower-case letters, digits and hyphens, not ending in -bin";
             let value = format!("{:?}", self.scheduler.tenant_header);
             problems.push(Problem { key: "scheduler.tenant_header", value, expected: expected.to_owned() });
+        }
+        if !is_instance_name(&self.coordinate.namespace) {
+            let (value, expected) = (format!("{:?}", self.coordinate.namespace), INSTANCE_EXPECTED.to_owned());
+            problems.push(Problem { key: "coordinate.namespace", value, expected });
         }
         if self.server.instances.is_empty() {
             let expected = "expected at least one instance name".to_owned();

@@ -5,9 +5,10 @@
 //! threads would run a connection as soon as one of its calls is answered, and write for each. What blocks goes to the
 //! blocking threads of these runtimes; what is not for connections (bots, HTTP, housekeeping) runs elsewhere.
 //!
-//! `gather.rs` is the stream that a connection reads and writes.
+//! `gather.rs` is the stream that a gRPC connection reads and writes, `plain.rs` serves connections that are not gRPC.
 
 mod gather;
+mod plain;
 
 use std::{io, time::Duration};
 
@@ -27,6 +28,7 @@ use tonic::{
 };
 
 use self::gather::Gather;
+pub(crate) use self::plain::Plain;
 
 /// Connections that a thread was not yet told of; when so many wait, none is accepted.
 const WAITING_MAX: usize = 64;

@@ -1,5 +1,6 @@
 //! What only the real program can show.
 
+mod coordinate;
 mod crash;
 mod execution;
 mod operators;

@@ -1,0 +1,186 @@
+//! A turn: the requests that one look at a connection brought, from their frames to their replies.
+//!
+//! All of a turn go to the book as one, however many a client sends without waiting, and one commit answers them. Their
+//! replies leave in the order in which they came, and that of a request in one piece.
+
+use berth_core::work::Book;
+use bytes::Bytes;
+
+use crate::{
+    cbor::{TAG_CBOR, Value, Writer},
+    config::Config,
+    envelope::{NULL, Request},
+    frame::{Frame, Frames},
+    methods::{self, Ask, Call, Tell},
+    refusal::Refusal,
+};
+
+/// Frames of a turn, and requests of a frame that holds a list of them.
+const FRAMES_MAX: usize = 256;
+const BATCH_MAX: usize = 10_000;
+
+/// The requests of a turn as they were read.
+#[derive(Default)]
+pub(crate) struct Turn {
+    /// What the book is asked, in this order.
+    pub(crate) asks: Vec<Ask>,
+    /// How each frame is answered, in this order.
+    pub(crate) replies: Replies,
+    /// Nothing more is to be read: the client said goodbye, or sent what nobody understands.
+    pub(crate) last: bool,
+}
+
+/// How the frames of a turn are answered.
+#[derive(Default)]
+pub(crate) struct Replies {
+    frames: Vec<Reply>,
+    /// Bytes of their messages.
+    pub(crate) bytes: usize,
+}
+
+/// How a frame is answered.
+enum Reply {
+    One(Response),
+    Batch(Vec<Response>),
+}
+
+struct Response {
+    /// As it was sent.
+    id: Bytes,
+    what: What,
+}
+
+enum What {
+    /// The next of what the book was asked.
+    Asked,
+    Here(Box<dyn FnOnce(u64, &mut Writer) + Send>),
+    Refused(Refusal),
+}
+
+impl Turn {
+    /// Takes the whole frames that are there. None: there is none.
+    pub(crate) fn take(frames: &mut Frames, config: &Config) -> Option<Self> {
+        let mut turn = Self::default();
+        while turn.replies.frames.len() < FRAMES_MAX && turn.replies.bytes < config.frame_bytes_max {
+            match frames.next() {
+                None => break,
+                Some(Frame::Message(message)) => turn.message(&message, config),
+                Some(Frame::TooLong) => {
+                    let most = config.frame_bytes_max;
+                    turn.refuse(Refusal::new(format!("the request has more than the {most} bytes that are taken")));
+                }
+                Some(Frame::End) => turn.last = true,
+                Some(Frame::Broken(why)) => {
+                    tracing::debug!(%why, "a connection brings what is no request");
+                    turn.last = true;
+                }
+            }
+            if turn.last {
+                break;
+            }
+        }
+        (turn.last || !turn.replies.frames.is_empty()).then_some(turn)
+    }
+
+    fn refuse(&mut self, refusal: Refusal) {
+        let response = Response { id: Bytes::from_static(NULL), what: What::Refused(refusal) };
+        self.replies.frames.push(Reply::One(response));
+    }
+
+    fn message(&mut self, message: &Bytes, config: &Config) {
+        self.replies.bytes += message.len();
+        let value = match Value::check(message) {
+            Ok(value) => value,
+            Err(why) => return self.refuse(Refusal::new(format!("the request cannot be read: {why}"))),
+        };
+        if value.is_null() {
+            self.last = true;
+            return;
+        }
+        let reply = match value.items() {
+            None => Reply::One(self.request(message, value, config)),
+            Some(requests) if requests.clone().nth(BATCH_MAX).is_none() => {
+                Reply::Batch(requests.map(|request| self.request(message, request, config)).collect())
+            }
+            Some(_) => return self.refuse(Refusal::new(format!("a list of more than {BATCH_MAX} requests"))),
+        };
+        self.replies.frames.push(reply);
+    }
+
+    fn request(&mut self, message: &Bytes, value: Value<'_>, config: &Config) -> Response {
+        let Request { id, method, params } = match Request::read(message, value) {
+            Ok(request) => request,
+            Err((id, refusal)) => return Response { id, what: What::Refused(refusal) },
+        };
+        let what = match methods::call(&method, params, config) {
+            Ok(Call::Book(ask)) => {
+                self.asks.push(ask);
+                What::Asked
+            }
+            Ok(Call::Here(tell)) => What::Here(tell),
+            Err(refusal) => What::Refused(refusal),
+        };
+        Response { id, what }
+    }
+}
+
+/// Asks the book all of a turn.
+pub(crate) fn run(asks: Vec<Ask>, book: &mut Book) -> Vec<Tell> {
+    asks.into_iter().map(|ask| ask(book)).collect()
+}
+
+impl Replies {
+    /// Pairs them with the answers of the book.
+    pub(crate) fn answered(self, tells: Vec<Tell>) -> Answered {
+        Answered { frames: self.frames.into_iter(), tells: tells.into_iter() }
+    }
+}
+
+/// Replies that can be written.
+pub(crate) struct Answered {
+    frames: std::vec::IntoIter<Reply>,
+    tells: std::vec::IntoIter<Tell>,
+}
+
+impl Answered {
+    /// Writes the frame of the next reply, if there is one. `now` in microseconds since the epoch.
+    pub(crate) fn write_next(&mut self, now: u64, scratch: &mut Writer, out: &mut Writer) -> bool {
+        let Some(frame) = self.frames.next() else { return false };
+        scratch.clear();
+        match frame {
+            Reply::One(response) => response.write(&mut self.tells, now, scratch),
+            Reply::Batch(responses) => {
+                scratch.array(responses.len());
+                responses.into_iter().for_each(|response| response.write(&mut self.tells, now, scratch));
+            }
+        }
+        out.tag(TAG_CBOR).bytes(scratch.as_slice());
+        true
+    }
+}
+
+impl Response {
+    fn write(self, tells: &mut impl Iterator<Item = Tell>, now: u64, out: &mut Writer) {
+        out.map(2).bytes("id").raw(&self.id);
+        let result = out.len();
+        match self.what {
+            What::Refused(refusal) => return write_error(&refusal, out),
+            What::Asked => {
+                out.bytes("result");
+                tells.next().expect("the book answers each of the questions")(out);
+            }
+            What::Here(tell) => {
+                out.bytes("result");
+                tell(now, out);
+            }
+        }
+        if out.take_full() {
+            out.truncate(result);
+            write_error(&Refusal::new("the answer is too long: ask for less at a time"), out);
+        }
+    }
+}
+
+fn write_error(refusal: &Refusal, out: &mut Writer) {
+    out.bytes("error").map(1).bytes("message").bytes(refusal.message());
+}

@@ -1,0 +1,12 @@
+//! The door over a real connection: bytes, every method and option, the defects of the servers that it replaces, and
+//! clients that mean no good.
+
+mod defects;
+mod hostile;
+mod import;
+mod notation;
+mod peer;
+mod pipelining;
+mod settings;
+mod transcript;
+mod vectors;

@@ -1,0 +1,84 @@
+//! Work specs: set, shown, controlled, deleted.
+
+use std::sync::Arc;
+
+use super::{
+    Book, Control, Fact, Refusal, SpecId, SpecMeta, SpecName, SpecSettings, Value,
+    mutant::{Mutant, broken},
+};
+
+impl Book {
+    /// Makes a spec, or sets it again: all that holds follows from the settings alone, but for the time at which it may
+    /// make its next unit. Its units stay.
+    pub fn set_spec(&mut self, settings: SpecSettings) {
+        let spec = self.names.get(&settings.name).copied().unwrap_or(SpecId(self.next_spec));
+        self.emit(Fact::SpecSet { spec, settings: Arc::new(settings) });
+    }
+
+    /// The dictionary of a spec, as it was sent.
+    pub fn spec(&self, name: &SpecName) -> Option<Value> {
+        self.find(name).ok().map(|spec| spec.settings.raw.clone())
+    }
+
+    /// Dictionaries by name, from a name on, at most so many; and the first name that is left.
+    pub fn specs(&self, start: Option<&SpecName>, limit: usize) -> (Vec<Value>, Option<SpecName>) {
+        let mut names = match start {
+            Some(name) => self.names.range::<SpecName, _>(name..),
+            None => self.names.range::<SpecName, _>(..),
+        };
+        let found = names.by_ref().take(limit).map(|(_, id)| self.specs[id].settings.raw.clone()).collect();
+        (found, names.next().map(|(name, _)| name.clone()))
+    }
+
+    /// Names by order, from a name on.
+    pub fn spec_names(&self) -> impl Iterator<Item = &SpecName> {
+        self.names.keys()
+    }
+
+    /// What a spec was set to; what was controlled since is in [`Book::spec_meta`].
+    pub fn spec_settings(&self, name: &SpecName) -> Result<&SpecSettings, Refusal> {
+        Ok(&self.find(name)?.settings)
+    }
+
+    /// Deletes a spec with all of its units.
+    pub fn delete_spec(&mut self, name: &SpecName) -> Result<(), Refusal> {
+        let spec = self.find(name)?.id;
+        self.emit(Fact::SpecDeleted { spec });
+        Ok(())
+    }
+
+    /// Deletes every spec, and answers how many there were. Workers and locks stay.
+    pub fn clear(&mut self) -> u64 {
+        let specs: Vec<SpecId> = self.names.values().copied().collect();
+        let count = specs.len() as u64;
+        for spec in specs {
+            self.emit(Fact::SpecDeleted { spec });
+        }
+        count
+    }
+
+    /// Changes what holds for a spec until it is set again.
+    pub fn control_spec(&mut self, name: &SpecName, control: Control) -> Result<(), Refusal> {
+        let spec = self.find(name)?;
+        let Control { continuous, paused, weight, interval, max_running } = control;
+        if continuous == Some(true) && !spec.settings.continuous {
+            return Err(Refusal::NotContinuous(name.clone()));
+        }
+        let was = &spec.meta;
+        let meta = SpecMeta {
+            paused: paused.unwrap_or(was.paused),
+            continuous: continuous.unwrap_or(was.continuous),
+            interval: interval.unwrap_or(was.interval),
+            max_running: max_running.filter(|_| !broken(Mutant::ControlIgnored)).unwrap_or(was.max_running),
+            weight: weight.unwrap_or(was.weight),
+        };
+        let spec = spec.id;
+        self.emit(Fact::SpecControlled { spec, meta });
+        Ok(())
+    }
+
+    /// What holds for a spec now.
+    pub fn spec_meta(&self, name: &SpecName) -> Result<SpecMeta, Refusal> {
+        Ok(self.find(name)?.meta.clone())
+    }
+}

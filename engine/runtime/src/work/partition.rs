@@ -1,0 +1,222 @@
+//! One namespace's driver without its loop: calls in, one batch of rows out, with what may leave once it is durable.
+//! Synchronous and deterministic: the real driver and the model test run this same code.
+
+use std::collections::BTreeSet;
+
+use berth_core::{
+    Chooser, Timestamp,
+    work::{
+        Book, Discarded, Fact, LockPath, SpecId, UnitKey, UnitPlace, WorkerId,
+        mutant::{Mutant, broken},
+    },
+};
+
+use super::codec;
+use crate::{
+    partition::ReleaseFn,
+    store::{Batch, Table},
+};
+
+/// A call of a client: does what it does, and says what to do once that is durable.
+pub type Call = Box<dyn FnOnce(&mut Book) -> ReleaseFn + Send>;
+
+/// The outcome of one step: commit `batch`, then let `releases` go, in order.
+pub struct Turn {
+    /// To be made durable; may be empty.
+    pub batch: Batch,
+    /// What may leave after that.
+    pub releases: Vec<ReleaseFn>,
+}
+
+/// A book, and what is needed to write its rows.
+pub struct WorkPartition {
+    book: Book,
+    /// Locks of this namespace survive a restart.
+    locks_durable: bool,
+    touched: Touched,
+}
+
+/// Rows whose after-images the batch must carry.
+#[derive(Default)]
+struct Touched {
+    specs: BTreeSet<SpecId>,
+    /// Found again and again while one batch is handled, so they are sorted once at its end.
+    units: Vec<TouchedUnit>,
+    workers: BTreeSet<WorkerId>,
+    locks: BTreeSet<LockPath>,
+}
+
+/// In this order of fields: rows are written in the order of their keys.
+#[derive(PartialEq, Eq, PartialOrd, Ord)]
+struct TouchedUnit {
+    spec: SpecId,
+    key: UnitKey,
+    row: UnitRowKind,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum UnitRowKind {
+    Body,
+    Standing,
+}
+
+impl WorkPartition {
+    /// A partition that goes on from a recovered (or empty) book.
+    pub fn new(book: Book, locks_durable: bool) -> Self {
+        Self { book, locks_durable, touched: Touched::default() }
+    }
+
+    /// The book, as it will be once everything handed out so far is durable.
+    pub fn book(&self) -> &Book {
+        &self.book
+    }
+
+    /// Lets somebody else choose among work specs.
+    pub fn set_chooser(&mut self, chooser: Box<dyn Chooser>, namespace: String) {
+        self.book.set_chooser(chooser, namespace);
+    }
+
+    /// What takes long to drop.
+    pub(super) fn take_discarded(&mut self) -> Option<Discarded> {
+        self.book.take_discarded()
+    }
+
+    /// Handles calls at one instant; what is due by then happens first.
+    pub fn step(&mut self, now: Timestamp, calls: impl IntoIterator<Item = Call>) -> Turn {
+        let mut batch = Batch::default();
+        self.book.advance(now);
+        self.record(&mut batch);
+        let mut releases = Vec::new();
+        for call in calls {
+            releases.push(call(&mut self.book));
+            self.record(&mut batch);
+        }
+        self.write_touched(&mut batch);
+        Turn { batch, releases }
+    }
+
+    /// Notes whose after-images are due.
+    fn record(&mut self, batch: &mut Batch) {
+        for fact in self.book.take_facts() {
+            self.touch(fact, batch);
+        }
+    }
+
+    fn touch(&mut self, fact: Fact, batch: &mut Batch) {
+        use UnitRowKind::{Body, Standing};
+        let touched = &mut self.touched;
+        match fact {
+            Fact::SpecSet { spec, .. } | Fact::SpecControlled { spec, .. } | Fact::ContinuousMade { spec, .. } => {
+                touched.specs.insert(spec);
+            }
+            Fact::SpecDeleted { spec } => {
+                touched.specs.insert(spec);
+                delete_units(spec, batch);
+            }
+            Fact::UnitsCleared { spec } => delete_units(spec, batch),
+            Fact::UnitsAdded { spec, units } => {
+                touched.units(spec, units.into_iter().map(|unit| unit.key), &[Body, Standing]);
+            }
+            Fact::DataChanged { spec, key, .. } => {
+                if !broken(Mutant::DataNotStored) {
+                    touched.units(spec, [key], &[Body]);
+                }
+            }
+            Fact::UnitsPrioritized { spec, units } => {
+                touched.units(spec, units.into_iter().map(|(key, _)| key), &[Body]);
+            }
+            Fact::UnitRenewed { spec, key, .. } => touched.units(spec, [key], &[Standing]),
+            Fact::UnitsLeased { spec, keys, .. }
+            | Fact::UnitsReleased { spec, keys }
+            | Fact::UnitsExpired { spec, keys }
+            | Fact::UnitsEnded { spec, keys, .. } => touched.units(spec, keys, &[Standing]),
+            Fact::UnitsDeleted { spec, keys } => touched.units(spec, keys, &[Body, Standing]),
+            Fact::UnitsArchived { spec, keys, .. } => {
+                touched.specs.insert(spec);
+                touched.units(spec, keys, &[Body, Standing]);
+            }
+            Fact::WorkerSeen { worker, .. } | Fact::WorkerGone { worker } => {
+                touched.workers.insert(worker);
+            }
+            Fact::Locked { paths, .. } => touched.locks.extend(paths),
+            Fact::Unlocked { paths } => {
+                if !broken(Mutant::UnlockNotStored) {
+                    touched.locks.extend(paths);
+                }
+            }
+        }
+    }
+
+    /// Each touched row once, as it is at the end of the batch.
+    fn write_touched(&mut self, batch: &mut Batch) {
+        let touched = std::mem::take(&mut self.touched);
+        for spec in touched.specs {
+            let key = codec::spec_key(spec);
+            match self.book.spec_row(spec) {
+                Some(row) => batch.put(Table::WorkSpecs, &key, |out| codec::encode_spec(&row, out)),
+                None => batch.delete(Table::WorkSpecs, &key),
+            }
+        }
+        self.write_units(touched.units, batch);
+        for worker in touched.workers {
+            match self.book.worker_row(&worker) {
+                Some(row) => batch.put(Table::Workers, worker.as_bytes(), |out| codec::encode_worker(&row, out)),
+                None if broken(Mutant::WorkerRowKept) => {}
+                None => batch.delete(Table::Workers, worker.as_bytes()),
+            }
+        }
+        for path in touched.locks.into_iter().filter(|_| self.locks_durable) {
+            let key = codec::lock_key(&path);
+            match self.book.lock_row(&path) {
+                Some(row) => batch.put(Table::WorkLocks, &key, |out| codec::encode_lock(&row, out)),
+                None => batch.delete(Table::WorkLocks, &key),
+            }
+        }
+    }
+
+    fn write_units(&self, mut units: Vec<TouchedUnit>, batch: &mut Batch) {
+        units.sort_unstable();
+        units.dedup();
+        let mut key = Vec::new();
+        for TouchedUnit { spec, key: unit, row: kind } in units {
+            codec::unit_key(spec, &unit, &mut key);
+            let row = self.book.unit_row(spec, &unit);
+            match (kind, row) {
+                (UnitRowKind::Body, Some(row)) => {
+                    batch.put(Table::WorkUnits, &key, |out| codec::encode_body(&row.body, out));
+                }
+                (UnitRowKind::Body, None) if broken(Mutant::UnitRowKept) => {}
+                (UnitRowKind::Body, None) => batch.delete(Table::WorkUnits, &key),
+                (UnitRowKind::Standing, Some(row)) => match row.standing {
+                    Some(mut standing) => {
+                        if broken(Mutant::AttemptsNotStored) {
+                            standing.attempts = u32::from(matches!(standing.place, UnitPlace::Pending(..)));
+                        }
+                        batch.put(Table::WorkStates, &key, |out| codec::encode_standing(&standing, out));
+                    }
+                    None => batch.delete(Table::WorkStates, &key),
+                },
+                (UnitRowKind::Standing, None) if broken(Mutant::StateRowKept) => {}
+                (UnitRowKind::Standing, None) => batch.delete(Table::WorkStates, &key),
+            }
+        }
+    }
+}
+
+impl Touched {
+    fn units(&mut self, spec: SpecId, keys: impl IntoIterator<Item = UnitKey>, rows: &[UnitRowKind]) {
+        for key in keys {
+            self.units.extend(rows.iter().map(|row| TouchedUnit { spec, key: key.clone(), row: *row }));
+        }
+    }
+}
+
+/// All units of a spec, however many, in one change.
+fn delete_units(spec: SpecId, batch: &mut Batch) {
+    if broken(Mutant::SpecUnitsKept) {
+        return;
+    }
+    for table in [Table::WorkUnits, Table::WorkStates] {
+        batch.delete_range(table, &codec::spec_key(spec), &codec::after_spec(spec));
+    }
+}
