@@ -8,9 +8,12 @@ mod bot;
 mod cli;
 mod config;
 mod doors;
+mod figures;
 mod house;
 mod http;
 mod metrics;
+mod plugin;
+mod plugins;
 mod policy;
 mod serve;
 mod signals;
@@ -48,6 +51,7 @@ fn run(cli: cli::Cli) -> anyhow::Result<ExitCode> {
         cli::Command::Bot(args) => bot::run(args),
         cli::Command::Jobs(args) => admin::jobs::run(args),
         cli::Command::Bots(args) => admin::bots::run(args),
+        cli::Command::Plugin(args) => plugin::run(args),
         cli::Command::Config(args) => config::command::run(args),
         cli::Command::Bench(args) => bench::run(args),
     }

@@ -3,6 +3,7 @@
 mod crash;
 mod execution;
 mod operators;
+mod plugins;
 mod restart;
 mod start;
 mod together;
