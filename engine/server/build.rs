@@ -1,21 +1,20 @@
-//! Builds the bundled plugins, which the binary carries inside: `include_bytes!(env!("BERTH_CONTAINMENT_WASM"))`.
+//! Builds the bundled plugins, which the binary carries inside, and collects the SDK for `berth plugin new`.
 
 use std::path::{Path, PathBuf};
 
-use berth_guest::Toolchain;
+use berth_guest::{BUNDLED, Toolchain};
 
-/// Each with the variable that names its component while `berth` is compiled.
-const BUNDLED: [(&str, &str); 2] =
-    [("containment", "BERTH_CONTAINMENT_WASM"), ("reapi-priority", "BERTH_REAPI_PRIORITY_WASM")];
+/// What the components are made from, beside the crates of that name.
+const SOURCES: [&str; 6] = ["Cargo.toml", "Cargo.lock", "names", "sdk", "cases", "../wit"];
 
-/// What the components are made from.
-const SOURCES: [&str; 6] = ["Cargo.toml", "Cargo.lock", "sdk", "containment", "reapi-priority", "../wit"];
+/// What `berth plugin new` puts beside a new policy: folders below the repository.
+const VENDORED: [&str; 3] = ["plugins/sdk", "plugins/cases", "wit/berth-policy-1.0.0"];
 
 fn main() {
     // Read while running: a script that two clones share through one target folder must not know where it was compiled.
     let here = std::env::var_os("CARGO_MANIFEST_DIR").expect("cargo names the folder of the package");
     let plugins = Path::new(&here).join("../../plugins");
-    for source in SOURCES {
+    for source in SOURCES.iter().chain(&BUNDLED) {
         println!("cargo::rerun-if-changed={}", plugins.join(source).display());
     }
     let out = PathBuf::from(std::env::var_os("OUT_DIR").expect("cargo names the folder for what is built"));
@@ -24,16 +23,23 @@ fn main() {
         println!("cargo::error=the bundled plugins need a compiler for WebAssembly; get it with: cargo xtask setup");
         return;
     };
-    let guests = guests_dir(&out);
-    for (package, variable) in BUNDLED {
-        let component = out.join(format!("{package}.wasm"));
-        if let Err(error) = toolchain.build(&plugins, package, &guests, &component) {
-            println!(
-                "cargo::error=cannot build the bundled plugin {package}: {error:#}; `cargo xtask setup` checks the compiler"
-            );
+    if let Err(error) = vendor(&plugins.join(".."), &out.join("vendor.rs")) {
+        println!("cargo::error=cannot collect the SDK: {error}");
+        return;
+    }
+    let built = match toolchain.build_all(&plugins, &BUNDLED, &guests_dir(&out), &out) {
+        Ok(built) => built,
+        Err(error) => {
+            println!("cargo::error=the bundled plugins: {error:#}; `cargo xtask setup` checks the compiler");
             return;
         }
-        println!("cargo::rustc-env={variable}={}", component.display());
+    };
+    let mut table = "&[\n".to_owned();
+    for (package, component) in BUNDLED.iter().zip(built) {
+        table += &format!("({package:?}, include_bytes!({component:?})),\n");
+    }
+    if let Err(error) = std::fs::write(out.join("bundled.rs"), table + "]\n") {
+        println!("cargo::error=cannot write the table of bundled plugins: {error}");
     }
 }
 
@@ -42,4 +48,42 @@ fn main() {
 fn guests_dir(out: &Path) -> PathBuf {
     let target = out.ancestors().nth(4).filter(|target| target.join("CACHEDIR.TAG").is_file());
     target.unwrap_or(out).join("guests")
+}
+
+/// Writes the table of files that `berth plugin new` carries: path below the repository, and text.
+fn vendor(repository: &Path, out: &Path) -> std::io::Result<()> {
+    let mut files = Vec::new();
+    for folder in VENDORED {
+        println!("cargo::rerun-if-changed={}", repository.join(folder).display());
+        collect(&repository.join(folder), &mut files)?;
+    }
+    files.sort();
+    let mut table = "&[\n".to_owned();
+    for file in files {
+        let path = file.strip_prefix(repository).expect("it was found below").display().to_string();
+        table += &format!("({path:?}, include_str!({:?})),\n", file.canonicalize()?);
+    }
+    let workspace = std::fs::read_to_string(repository.join("plugins/Cargo.toml"))?;
+    table += &format!("({:?}, {:?}),\n]\n", "plugins/Cargo.toml", sdk_alone(&workspace));
+    std::fs::write(out, table)
+}
+
+/// The workspace of the plugins with the SDK as its only members.
+fn sdk_alone(workspace: &str) -> String {
+    let (before, members) = workspace.split_once("members = [").expect("a workspace names its members");
+    let (_, after) = members.split_once(']').expect("a list ends");
+    format!("{before}members = [\"sdk\", \"cases\"]{after}")
+}
+
+fn collect(folder: &Path, files: &mut Vec<PathBuf>) -> std::io::Result<()> {
+    for entry in std::fs::read_dir(folder)? {
+        let path = entry?.path();
+        let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        match path.is_dir() {
+            true if name == "target" => {}
+            true => collect(&path, files)?,
+            false => files.push(path),
+        }
+    }
+    Ok(())
 }

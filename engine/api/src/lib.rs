@@ -21,6 +21,7 @@ mod services;
 mod status;
 mod walk;
 
+pub use admin::check_local_peer;
 pub use config::{CacheLimits, Config};
 pub use instances::Instances;
 pub use pins::{Unpinner, pin_incomplete};

@@ -153,7 +153,7 @@ impl Chain {
 
     /// Whether places may depend on tables and figures of one instance name.
     pub(crate) fn reads_desk(&self) -> bool {
-        self.place.iter().any(|(plugin, _)| plugin.reads_desk)
+        self.place.iter().any(|(plugin, _)| plugin.reads_desk())
     }
 }
 

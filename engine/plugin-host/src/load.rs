@@ -214,7 +214,7 @@ impl Host {
             context,
             exports,
             grants: options.grants,
-            reads_desk: imports.iter().any(|import| matches!(import, Grant::Kv | Grant::Stats)),
+            imports,
             on_fault: options.on_fault,
             cost: LoadCost { total: started.elapsed(), compile, cached, bytes: component.len() },
             examples,
@@ -271,9 +271,9 @@ impl Host {
     }
 
     /// What it imports, if all of that is ours and granted.
-    fn checked_imports(&self, name: &str, compiled: &Component, granted: Grants) -> Result<Vec<Grant>, LoadError> {
+    fn checked_imports(&self, name: &str, compiled: &Component, granted: Grants) -> Result<Grants, LoadError> {
         let component_type = compiled.component_type();
-        let mut used = Vec::new();
+        let mut used = Grants::NONE;
         for (import, _) in component_type.imports(&self.shared.engine) {
             let (plugin, import) = (name.to_owned(), import.to_owned());
             match known(&import) {
@@ -281,7 +281,8 @@ impl Host {
                 Some(Some(grant)) if !granted.has(grant) => {
                     return Err(LoadError::NotGranted { plugin, import, grant, granted });
                 }
-                Some(grant) => used.extend(grant),
+                Some(Some(grant)) => used = used.and(grant),
+                Some(None) => {}
             }
         }
         Ok(used)

@@ -12,7 +12,7 @@ use crate::context::Context;
 use crate::exports::{Exports, Interface};
 use crate::fault::{Fault, FaultKind};
 use crate::figures::Figure;
-use crate::grants::Grants;
+use crate::grants::{Grant, Grants};
 use crate::guard::{FaultRecord, Guard};
 use crate::host::{Host, Room};
 use crate::instance::Live;
@@ -33,8 +33,7 @@ pub struct Plugin {
     pub(crate) context: Arc<Context>,
     pub(crate) exports: Exports,
     pub(crate) grants: Grants,
-    /// Whether what it answers may depend on tables and figures of one instance name.
-    pub(crate) reads_desk: bool,
+    pub(crate) imports: Grants,
     pub(crate) on_fault: OnFault,
     pub(crate) cost: LoadCost,
     pub(crate) examples: String,
@@ -102,6 +101,16 @@ impl Plugin {
     /// What it was granted.
     pub fn grants(&self) -> Grants {
         self.grants
+    }
+
+    /// What it imports: no more than it was granted.
+    pub fn imports(&self) -> Grants {
+        self.imports
+    }
+
+    /// Whether what it answers may depend on tables and figures of one instance name.
+    pub(crate) fn reads_desk(&self) -> bool {
+        self.imports.has(Grant::Kv) || self.imports.has(Grant::Stats)
     }
 
     /// Its limits.

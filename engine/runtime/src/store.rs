@@ -193,6 +193,20 @@ impl Batch {
         self.changes.push(Change::TrimFeed { below });
     }
 
+    /// Takes over the changes of another batch, after its own.
+    pub fn append(&mut self, other: Batch) {
+        let base = self.arena.len();
+        self.arena.extend_from_slice(&other.arena);
+        let moved = |range: Range<usize>| range.start + base..range.end + base;
+        self.changes.extend(other.changes.into_iter().map(|change| match change {
+            Change::Put { table, key, value } => Change::Put { table, key: moved(key), value: moved(value) },
+            Change::Delete { table, key } => Change::Delete { table, key: moved(key) },
+            Change::DeleteRange { table, from, to } => Change::DeleteRange { table, from: moved(from), to: moved(to) },
+            Change::Feed { sequence, record } => Change::Feed { sequence, record: moved(record) },
+            Change::TrimFeed { below } => Change::TrimFeed { below },
+        }));
+    }
+
     /// The changes in order; resolve their ranges with [`Batch::bytes`].
     pub fn changes(&self) -> &[Change] {
         &self.changes

@@ -6,7 +6,7 @@ use anyhow::Context;
 use berth_api::{CacheLimits, Health, Instances, Services, Unpinner, transport};
 use berth_bot::{BotConfig, Shutdown};
 use berth_cas::{EmbeddedCas, ExternalCas, Storage, StorageOptions, SystemClock};
-use berth_core::InstanceName;
+use berth_proto::admin::plugins_server::PluginsServer;
 use berth_runtime::{
     Committer, Engine, Options,
     cas::Cas,
@@ -28,6 +28,7 @@ use crate::{
     doors::{Doors, Plain, Serving},
     http,
     metrics::Metrics,
+    plugins::service::PluginService,
     policy,
 };
 
@@ -41,9 +42,6 @@ const SWEEP_EVERY: Duration = Duration::from_secs(60);
 /// How long events gather before their consumers are asked, where few happen: each call is followed by a commit, and a
 /// build that sends one action after the other would wait behind those.
 const LISTEN_LINGER: Duration = Duration::from_millis(10);
-
-/// How often core is told what policies want to be asked, if that has changed.
-const POLICIES_EVERY: Duration = Duration::from_secs(1);
 
 /// A running server.
 pub(crate) struct House {
@@ -85,8 +83,8 @@ impl House {
 
         std::fs::create_dir_all(&config.data)
             .with_context(|| format!("cannot make the data folder {}", config.data.display()))?;
-        let policies = policy::start(config)?;
         let store = open_store(config)?;
+        let policies = policy::start(config, &store, PARTITION)?;
         let blobs = open_blobs(config)?;
         let cas = blobs.port();
         let committer = Committer::start(store.clone(), Arc::new(stop_process)).context("no thread for commits")?;
@@ -109,7 +107,6 @@ impl House {
         };
         tokio::spawn(pin_recovered(engine.clone(), cas.clone()));
         tokio::spawn(watch_space(engine.clone()));
-        tokio::spawn(follow_policies(engine.clone(), config.instances.clone()));
         tokio::spawn(keep_tidy(engine.clone(), config.retention()));
 
         let services = Services::new(
@@ -122,7 +119,13 @@ impl House {
         let health = services.add_services(&mut routes).await;
         blobs.add_services(&mut routes);
         let listeners = Arc::new(Listeners::new(engine.clone(), LISTEN_LINGER));
-        let metrics = Arc::new(Metrics::new(engine.clone(), commits, policies.plugins, listeners.clone()));
+        let mut plugins = None;
+        if let Some(in_force) = policies.plugins {
+            let (policy, registry) = in_force.attach(engine.clone(), listeners.clone(), &config.instances);
+            routes.add_service(PluginsServer::new(PluginService { registry }).max_decoding_message_size(4 << 20));
+            plugins = Some(policy);
+        }
+        let metrics = Arc::new(Metrics::new(engine.clone(), commits, plugins, listeners.clone()));
         let bots_shutdown = Shutdown::new();
         let grpc = doors.serve(grpc, &mut transport(), &routes.routes());
         let coordinate_address = coordinate.as_ref().map(|(_, address)| *address);
@@ -271,25 +274,6 @@ async fn watch_space(engine: Engine) {
             Ok(Err(error)) => tracing::warn!(%error, "the free space of the disk is not known"),
             Err(_) => return,
         }
-    }
-}
-
-/// Core is told which questions policies answer; that changes with the versions that are active.
-async fn follow_policies(engine: Engine, instances: Vec<String>) {
-    let instances: Vec<_> = instances.iter().map(|name| InstanceName::from(name.as_str())).collect();
-    let mut known = None;
-    let mut ticks = tokio::time::interval(POLICIES_EVERY);
-    loop {
-        ticks.tick().await;
-        let asks: Vec<_> = instances.iter().map(|name| engine.policy().asks(&name.0)).collect();
-        if known.as_ref() == Some(&asks) {
-            continue;
-        }
-        if let Err(error) = engine.learn_asks(&instances).await {
-            tracing::debug!(%error, "the engine is not told of policies any more");
-            return;
-        }
-        known = Some(asks);
     }
 }
 

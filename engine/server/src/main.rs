@@ -9,9 +9,12 @@ mod cli;
 mod config;
 mod coordinate;
 mod doors;
+mod figures;
 mod house;
 mod http;
 mod metrics;
+mod plugin;
+mod plugins;
 mod policy;
 mod serve;
 mod signals;
@@ -51,6 +54,7 @@ fn run(cli: cli::Cli) -> anyhow::Result<ExitCode> {
         cli::Command::Jobs(args) => admin::jobs::run(args),
         cli::Command::Bots(args) => admin::bots::run(args),
         cli::Command::Work(args) => work::run(args),
+        cli::Command::Plugin(args) => plugin::run(args),
         cli::Command::Config(args) => config::command::run(args),
         cli::Command::Bench(args) => bench::run(args),
     }

@@ -14,6 +14,8 @@ use prometheus_client::{
     registry::Registry,
 };
 
+use crate::figures::PluginFigures;
+
 type Labels = Vec<(&'static str, String)>;
 
 /// Reads what it shows when it is asked.
@@ -57,6 +59,7 @@ impl Metrics {
         counter(&mut registry, "store_commit_us", "Microseconds that group commits took", micros);
         if let Some(plugins) = &self.plugins {
             Self::plugin_metrics(plugins, &mut registry);
+            registry.register_collector(Box::new(PluginFigures::of(&plugins.active())));
         }
         listener_metrics(&self.listeners, &mut registry);
         let mut text = String::new();
@@ -71,6 +74,7 @@ impl Metrics {
             Family::<Labels, Counter>::default(),
         );
         let (faults, instances) = (Family::<Labels, Counter>::default(), Family::<Labels, Gauge>::default());
+        let quarantined = Family::<Labels, Gauge>::default();
         for plugin in plugins.stats() {
             let named = |more: &[(&'static str, &str)]| -> Labels {
                 [("plugin", plugin.name.as_str()), ("digest", plugin.digest.as_str())]
@@ -80,6 +84,7 @@ impl Metrics {
                     .collect()
             };
             instances.get_or_create(&named(&[])).set(plugin.instances.into());
+            quarantined.get_or_create(&named(&[])).set(plugin.quarantined.into());
             for function in Function::ALL {
                 let stats = plugin.function(function);
                 let labels = named(&[("function", function.name())]);
@@ -96,6 +101,11 @@ impl Metrics {
         registry.register("plugin_memo_hits", "Questions that were answered from memory", memo);
         registry.register("plugin_guest_calls", "Calls into a guest", calls);
         registry.register("plugin_faults", "Calls that ended in a fault", faults);
+        let generation = i64::try_from(plugins.active().number()).unwrap_or(i64::MAX);
+        let generations: Gauge = Gauge::default();
+        generations.set(generation);
+        registry.register("plugin_generation", "Changes of the active policies since the server started", generations);
+        registry.register("plugin_quarantined", "1 if a plugin that is in force is in quarantine", quarantined);
         registry.register("plugin_instances", "Instances of a plugin that exist now", instances);
     }
 }

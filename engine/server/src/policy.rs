@@ -1,51 +1,111 @@
-//! Which policy the server asks: the bundled plugins, or the built-in rule.
+//! Which policy the server asks: the plugins of the active set, or the built-in rule.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
 
 use anyhow::Context;
-use berth_plugin_host::{
-    ChainSpec, Generation, GenerationSpec, Host, Limits, LoadOptions, PluginLimits, PluginPolicy, Plugins,
+use berth_core::InstanceName;
+use berth_plugin_host::{Host, HostOptions, Limits, Observer, PluginPolicy, Quarantined, Services};
+use berth_runtime::{
+    Engine,
+    builtin::BuiltinPolicy,
+    feed::Listeners,
+    plugins::LateDesk,
+    policy::Policy,
+    store::{Batch, PartitionId, Store},
 };
-use berth_runtime::{builtin::BuiltinPolicy, policy::Policy};
+use tokio::sync::mpsc;
 
-use crate::config::{Config, PolicyKind};
-
-/// Components that `build.rs` made from `plugins/`.
-const CONTAINMENT: &[u8] = include_bytes!(env!("BERTH_CONTAINMENT_WASM"));
-const REAPI_PRIORITY: &[u8] = include_bytes!(env!("BERTH_REAPI_PRIORITY_WASM"));
+use crate::{
+    config::{Config, PolicyKind},
+    plugins::{registry::Registry, source::TrustedKey, start::FilePolicies},
+};
 
 /// The policy, and the same as plugins where it is made of them.
 pub(crate) struct Policies {
     pub(crate) policy: Arc<dyn Policy>,
-    pub(crate) plugins: Option<Arc<PluginPolicy>>,
+    pub(crate) plugins: Option<InForce>,
 }
 
-pub(crate) fn start(config: &Config) -> anyhow::Result<Policies> {
+/// Plugins that answer, before there is an engine.
+pub(crate) struct InForce {
+    policy: Arc<PluginPolicy>,
+    registry: Registry,
+    /// To be stored when the engine runs.
+    batch: Batch,
+    desk: Arc<LateDesk>,
+    fallen: mpsc::UnboundedReceiver<Quarantined>,
+}
+
+/// Hands over what the host tells, which may be told on a thread that must not wait. As many messages as versions are
+/// quarantined: not bounded, because none may be lost and each needs an operator.
+struct Bell(mpsc::UnboundedSender<Quarantined>);
+
+impl Observer for Bell {
+    fn quarantined(&self, what: &Quarantined) {
+        // An error: nobody listens any more, at shutdown.
+        let _ = self.0.send(what.clone());
+    }
+}
+
+pub(crate) fn start(config: &Config, store: &Arc<dyn Store>, partition: PartitionId) -> anyhow::Result<Policies> {
     let raw = &config.raw.policy;
     if raw.kind == PolicyKind::BuiltIn {
         return Ok(Policies { policy: Arc::new(BuiltinPolicy), plugins: None });
     }
-    let plugin = PluginLimits {
-        call_deadline: Duration::from_millis(raw.properties_deadline_ms),
-        place_deadline: Duration::from_millis(raw.place_deadline_ms),
-        memory_bytes_max: raw.memory_bytes_max,
-        ..PluginLimits::default()
-    };
-    let host = Host::new(Limits { plugin, ..Limits::default() }).context("the host for plugins cannot start")?;
-    let mut plugins = Plugins::new();
-    for (name, component) in [("containment", CONTAINMENT), ("reapi-priority", REAPI_PRIORITY)] {
-        let plugin = host
-            .load(name, component, LoadOptions::default())
-            .with_context(|| format!("bundled plugin {name} cannot be loaded"))?;
-        tracing::info!(plugin = plugin.name(), digest = plugin.digest(), "plugin loaded");
-        plugins.insert(name.to_owned(), plugin);
+    let mut limits = Limits::default();
+    limits.plugin.call_deadline = Duration::from_millis(raw.properties_deadline_ms);
+    limits.plugin.place_deadline = Duration::from_millis(raw.place_deadline_ms);
+    limits.plugin.memory_bytes_max = raw.memory_bytes_max;
+    let (bell, fallen) = mpsc::unbounded_channel();
+    let desk = Arc::new(LateDesk::default());
+    let services = Services { desk: desk.clone(), observer: Arc::new(Bell(bell)), ..Services::default() };
+    let compiled = compiled_folder(&config.data);
+    let options = HostOptions { limits, services, compiled: Some(compiled.clone()) };
+    let host = Host::with(options).context("the host for plugins cannot start")?;
+    let trusted: Result<Vec<_>, _> = raw.trusted_keys.iter().map(|key| TrustedKey::parse(key)).collect();
+    let trusted = trusted.map_err(|problem| anyhow::anyhow!("policy.trusted_keys: {problem}"))?;
+    let registry = Registry::open(host, store.clone(), partition, trusted, compiled)?;
+    let file = FilePolicies { plugins: config.raw.plugins.clone(), instances: raw.instances.clone() };
+    let started = registry.start(&file)?;
+    let in_force = InForce { policy: started.policy.clone(), registry, batch: started.batch, desk, fallen };
+    Ok(Policies { policy: started.policy, plugins: Some(in_force) })
+}
+
+/// Machine code of plugins: for this user alone.
+fn compiled_folder(data: &Path) -> PathBuf {
+    data.join("plugins").join("compiled")
+}
+
+impl InForce {
+    /// Gives the plugins their engine, stores what was decided at start, and follows what the host tells.
+    pub(crate) fn attach(
+        self,
+        engine: Engine,
+        listeners: Arc<Listeners>,
+        instances: &[String],
+    ) -> (Arc<PluginPolicy>, Arc<Registry>) {
+        let Self { policy, registry, batch, desk, mut fallen } = self;
+        desk.open(listeners.clone());
+        let instances = instances.iter().map(|name| InstanceName::from(name.as_str())).collect();
+        registry.attach(engine, listeners, instances);
+        let registry = Arc::new(registry);
+        let of_task = Arc::clone(&registry);
+        tokio::spawn(async move {
+            // Bots are served meanwhile: rows are written when all jobs of a long queue are loaded.
+            if let Err(error) = of_task.begin(batch).await {
+                tracing::error!(%error, "the active set of policies is not stored");
+            }
+            while let Some(what) = fallen.recv().await {
+                if let Err(error) = of_task.fallen(&what).await {
+                    let (plugin, digest) = (what.plugin, what.digest);
+                    tracing::error!(plugin, digest, %error, "the quarantine of a plugin is not stored");
+                }
+            }
+        });
+        (policy, registry)
     }
-    let chain = ChainSpec {
-        properties: Some("containment".to_owned()),
-        place: Some("reapi-priority".to_owned()),
-        ..ChainSpec::default()
-    };
-    let first = Generation::build(&GenerationSpec::everywhere(chain), &plugins)?;
-    let plugins = Arc::new(PluginPolicy::new(first));
-    Ok(Policies { policy: plugins.clone(), plugins: Some(plugins) })
 }

@@ -13,6 +13,12 @@ use crate::{
     instances::{Instance, Instances},
 };
 
+/// Refuses with PERMISSION_DENIED who comes from another machine, or from we do not know where: for services of
+/// operators that others implement.
+pub fn check_local_peer<T>(request: &Request<T>) -> Result<(), tonic::Status> {
+    check_peer(request).map_err(tonic::Status::from)
+}
+
 /// Refuses who comes from another machine, or from we do not know where.
 fn check_peer<T>(request: &Request<T>) -> Result<(), Error> {
     let is_local = request.remote_addr().is_some_and(|peer| peer.ip().to_canonical().is_loopback());

@@ -2,10 +2,14 @@
 
 pub(crate) mod bots;
 pub(crate) mod jobs;
-mod table;
+pub(crate) mod plugins;
+pub(crate) mod table;
 
 use anyhow::{Context, bail};
-use tonic::transport::{Channel, Endpoint};
+use tonic::{
+    Code,
+    transport::{Channel, Endpoint},
+};
 
 /// Connects, and runs one question to its end.
 fn ask<R>(server: &str, question: impl AsyncFnOnce(Channel) -> anyhow::Result<R>) -> anyhow::Result<R> {
@@ -29,6 +33,9 @@ fn ask<R>(server: &str, question: impl AsyncFnOnce(Channel) -> anyhow::Result<R>
 fn answer<R>(result: Result<tonic::Response<R>, tonic::Status>) -> anyhow::Result<R> {
     match result {
         Ok(response) => Ok(response.into_inner()),
+        Err(status) if status.code() == Code::Unimplemented => {
+            bail!("this server does not offer it: it is older, or runs without plugins (policy.kind = \"built-in\")")
+        }
         Err(status) => bail!("{}", status.message()),
     }
 }

@@ -2,7 +2,7 @@
 
 use comfy_table::{ContentArrangement, Table, presets};
 
-pub(super) fn print(header: &[&str], rows: Vec<Vec<String>>) {
+pub(crate) fn print(header: &[&str], rows: Vec<Vec<String>>) {
     let mut table = Table::new();
     table.load_style(presets::NOTHING);
     table.set_content_arrangement(ContentArrangement::Dynamic).set_header(header.to_vec());

@@ -1,6 +1,6 @@
 //! The command line of `berth bench`.
 
-use std::path::PathBuf;
+use std::{path::PathBuf, time::Duration};
 
 use clap::{Args, Subcommand};
 
@@ -8,6 +8,7 @@ use super::{load::Plan, work::Load};
 
 pub(super) const QUEUED: u64 = 1_000_000;
 pub(super) const LATENCY_JOBS: u64 = 500;
+pub(super) const SWAP_EVERY: Duration = Duration::from_secs(1);
 const ROUNDS: usize = 3;
 
 #[derive(Args)]
@@ -65,6 +66,17 @@ pub(crate) enum BenchCommand {
         /// Rounds of each policy, in alternation; medians are reported
         #[arg(long, value_name = "N", default_value_t = ROUNDS)]
         rounds: usize,
+        #[command(flatten)]
+        plan: Plan,
+    },
+    /// What a change of policies costs while jobs run: an activation every second against none, with 10 000 jobs queued
+    Swap {
+        /// Rounds with and without, in alternation; medians are reported
+        #[arg(long, value_name = "N", default_value_t = ROUNDS)]
+        rounds: usize,
+        /// Milliseconds between two activations
+        #[arg(long, value_name = "MS", default_value_t = 1_000)]
+        every_ms: u64,
         #[command(flatten)]
         plan: Plan,
     },

@@ -15,10 +15,11 @@ mod measure;
 mod report;
 mod restart;
 mod scratch;
+mod swap;
 mod wasm;
 mod work;
 
-use std::process::ExitCode;
+use std::{process::ExitCode, time::Duration};
 
 pub(crate) use self::args::BenchArgs;
 use self::{
@@ -42,6 +43,10 @@ pub(crate) fn run(args: BenchArgs) -> anyhow::Result<ExitCode> {
         BenchCommand::Wasm { rounds, plan } => {
             print(wasm::run(&scratch()?, &Cores::find()?, &quicker(plan, quick), rounds)?);
         }
+        BenchCommand::Swap { rounds, every_ms, plan } => {
+            let every = Duration::from_millis(every_ms.max(1));
+            print(swap::run(&scratch()?, &Cores::find()?, &quicker(plan, quick), rounds, every)?);
+        }
         BenchCommand::Restart { queued } => {
             print(restart::run(scratch()?.path(), if quick { queued.min(50_000) } else { queued })?);
         }
@@ -56,6 +61,7 @@ pub(crate) fn run(args: BenchArgs) -> anyhow::Result<ExitCode> {
             print(latency::run(&scratch, &cores, args::LATENCY_JOBS)?);
             print(e2e::run(&scratch, &cores, &plan, rounds)?);
             print(wasm::run(&scratch, &cores, &plan, rounds)?);
+            print(swap::run(&scratch, &cores, &plan, rounds, args::SWAP_EVERY)?);
             print(restart::run(scratch.path(), if quick { 50_000 } else { args::QUEUED })?);
         }
         BenchCommand::BareServer => bare::run()?,

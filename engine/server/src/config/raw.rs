@@ -1,6 +1,7 @@
 //! The file as it is written: sections, keys, defaults, and what each key accepts.
 
 use std::{
+    collections::BTreeMap,
     fmt,
     net::{Ipv4Addr, SocketAddr},
     path::{Path, PathBuf},
@@ -8,6 +9,14 @@ use std::{
 
 use anyhow::Context;
 use serde::{Deserialize, Serialize};
+
+use crate::plugins::{
+    bundled,
+    set::{Roles, one_or_many},
+    settings::{NAME_EXPECTED, is_plugin_name},
+    source::TrustedKey,
+    start::FilePlugin,
+};
 
 /// What an instance name may be.
 pub(crate) const INSTANCE_EXPECTED: &str = "an instance name has 1 to 200 of the characters a-z A-Z 0-9 _ . - / and no segment that is a keyword of resource names (blobs, uploads, actions, operations, compressed-blobs)";
@@ -20,6 +29,8 @@ pub(crate) struct Raw {
     pub(crate) store: Store,
     pub(crate) cas: Cas,
     pub(crate) policy: Policy,
+    /// Plugins by name: those that are not bundled, and what is set for those that are.
+    pub(crate) plugins: BTreeMap<String, FilePlugin>,
     pub(crate) bots: Bots,
     pub(crate) coordinate: Coordinate,
 }
@@ -97,6 +108,11 @@ pub(crate) struct Policy {
     pub(crate) place_deadline_ms: u64,
     /// Memory of one plugin instance.
     pub(crate) memory_bytes_max: usize,
+    /// Ed25519 public keys as hexadecimal digits. With any, a plugin that none of them signed is refused.
+    pub(crate) trusted_keys: Vec<String>,
+    /// Who answers what, by pattern of instance names; empty: containment for `properties`, reapi-priority for `rank`.
+    #[serde(deserialize_with = "one_or_many")]
+    pub(crate) instances: BTreeMap<String, Roles>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
@@ -215,7 +231,14 @@ impl Default for Cas {
 
 impl Default for Policy {
     fn default() -> Self {
-        Self { kind: PolicyKind::Bundled, properties_deadline_ms: 50, place_deadline_ms: 5, memory_bytes_max: 64 << 20 }
+        Self {
+            kind: PolicyKind::Bundled,
+            properties_deadline_ms: 50,
+            place_deadline_ms: 5,
+            memory_bytes_max: 64 << 20,
+            trusted_keys: Vec::new(),
+            instances: BTreeMap::new(),
+        }
     }
 }
 
@@ -279,6 +302,28 @@ impl Raw {
         if !is_instance_name(&self.coordinate.namespace) {
             let (value, expected) = (format!("{:?}", self.coordinate.namespace), INSTANCE_EXPECTED.to_owned());
             problems.push(Problem { key: "coordinate.namespace", value, expected });
+        }
+        let mut wrong = |key, value: String, expected: String| problems.push(Problem { key, value, expected });
+        for (name, plugin) in &self.plugins {
+            if !is_plugin_name(name) {
+                wrong("plugins", format!("{name:?}"), NAME_EXPECTED.to_owned());
+            }
+            for problem in plugin.settings().problems() {
+                wrong("plugins", name.clone(), problem);
+            }
+        }
+        for (pattern, roles) in &self.policy.instances {
+            for (role, name) in roles.iter().flat_map(|(role, names)| names.iter().map(move |name| (role, name))) {
+                if !self.plugins.contains_key(name) && bundled::find(name).is_none() {
+                    let expected = format!("expected a plugin of [plugins.{name}], or one of {}", bundled::names());
+                    wrong("policy.instances", format!("{pattern}: {role} = {name:?}"), expected);
+                }
+            }
+        }
+        for key in &self.policy.trusted_keys {
+            if let Err(problem) = TrustedKey::parse(key) {
+                wrong("policy.trusted_keys", String::new(), problem);
+            }
         }
         if self.server.instances.is_empty() {
             let expected = "expected at least one instance name".to_owned();

@@ -4,6 +4,7 @@ mod coordinate;
 mod crash;
 mod execution;
 mod operators;
+mod plugins;
 mod restart;
 mod start;
 mod together;

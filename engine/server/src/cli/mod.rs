@@ -1,5 +1,7 @@
 //! The command line: names, defaults and help in one place.
 
+pub(crate) mod plugin;
+
 use std::{net::SocketAddr, path::PathBuf};
 
 use clap::{Args, Parser, Subcommand};
@@ -24,6 +26,8 @@ pub(crate) enum Command {
     Bots(BotsArgs),
     /// Work specs and work units, as Coordinate's clients know them.
     Work(WorkArgs),
+    /// Write, build and test policies; load, try out and activate them on a running server.
+    Plugin(plugin::PluginArgs),
     /// Check a configuration file, or print the one in force.
     Config(ConfigArgs),
     /// Measure: tables with ratios to a yardstick of the same run.
@@ -102,7 +106,7 @@ pub(crate) struct BotArgs {
 #[derive(Args)]
 pub(crate) struct RemoteArgs {
     /// Server to ask, as HOST:PORT
-    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:8980", global = true)]
+    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:8980", env = "BERTH_SERVER", global = true)]
     pub(crate) server: String,
     /// Print JSON, for scripts
     #[arg(long, global = true)]

@@ -1,0 +1,118 @@
+//! Events of a case as the feed would tell them. Identities that are no ids get one that is made from their text, so
+//! that equal names stay equal.
+
+use berth_core::{Digest, JobId, LaneKey, LeaseId, OperationId, SessionId};
+use berth_policy_cases as cases;
+use berth_runtime::plugins::{
+    FeedEvent,
+    events::{
+        AttemptFailed, Bot, Change, JobCompleted, JobCreated, JobPlaced, Lease, Operation, PolicyChanged, Session,
+        SessionClosed,
+    },
+};
+
+use super::records::{code, timestamp_of};
+use crate::plugins::source::digest_of;
+
+pub(super) fn native(event: &cases::Event) -> FeedEvent {
+    FeedEvent { sequence: event.sequence, at: timestamp_of(event.at_ms), change: change(&event.change) }
+}
+
+fn change(change: &cases::Change) -> Change {
+    match change {
+        cases::Change::JobCreated(job) => Change::JobCreated(Box::new(JobCreated {
+            job: JobId(id(&job.job)),
+            instance: job.instance.as_str().into(),
+            tenant: job.tenant.as_str().into(),
+            invocation: job.invocation.as_str().into(),
+            action: digest(&job.action_digest),
+            label: job.label.as_str().into(),
+            lane: LaneKey(job.lane.as_str().into()),
+            weight: job.weight,
+            rank: job.rank,
+        })),
+        cases::Change::JobPlaced(job) => Change::JobPlaced(Box::new(JobPlaced {
+            job: JobId(id(&job.job)),
+            lane: LaneKey(job.lane.as_str().into()),
+            weight: job.weight,
+            rank: job.rank,
+        })),
+        cases::Change::OperationCreated(handle) => Change::OperationCreated(operation(handle)),
+        cases::Change::OperationCancelled(handle) => Change::OperationCancelled(operation(handle)),
+        cases::Change::OperationDeleted(handle) => Change::OperationDeleted(operation(handle)),
+        cases::Change::LeaseOffered(one) => Change::LeaseOffered(lease(one)),
+        cases::Change::LeaseStarted(one) => Change::LeaseStarted(lease(one)),
+        cases::Change::LeaseWithdrawn(one) => Change::LeaseWithdrawn(lease(one)),
+        cases::Change::AttemptFailed(failed) => Change::AttemptFailed(AttemptFailed {
+            lease: LeaseId { job: JobId(id(&failed.job)), attempt: failed.attempt },
+            code: code(failed.code),
+        }),
+        cases::Change::JobCompleted(job) => Change::JobCompleted(Box::new(JobCompleted {
+            job: JobId(id(&job.job)),
+            instance: job.instance.as_str().into(),
+            tenant: job.tenant.as_str().into(),
+            invocation: job.invocation.as_str().into(),
+            label: job.label.as_str().into(),
+            code: code(job.code),
+            cached: job.cached,
+            total_ms: job.total_ms,
+            ran_ms: job.ran_ms,
+            attempts: job.attempts,
+            lesson: None,
+        })),
+        cases::Change::JobDeleted(job) => Change::JobDeleted(JobId(id(job))),
+        cases::Change::SessionOpened(one) => Change::SessionOpened(Box::new(session(one))),
+        cases::Change::SessionChanged(one) => Change::SessionChanged(Box::new(session(one))),
+        cases::Change::SessionClosed(closed) => {
+            let known = ["expired", "replaced", "terminated"];
+            let reason = known.into_iter().find(|reason| *reason == closed.reason).unwrap_or("other");
+            Change::SessionClosed(SessionClosed { session: SessionId(id(&closed.session)), reason })
+        }
+        cases::Change::BotDrained(one) => Change::BotDrained(bot(one)),
+        cases::Change::BotResumed(one) => Change::BotResumed(bot(one)),
+        cases::Change::BotQuarantined(one) => Change::BotQuarantined(bot(one)),
+        cases::Change::PolicyChanged(changed) => Change::PolicyChanged(PolicyChanged {
+            policy: changed.policy.as_str().into(),
+            digest: changed.digest.as_str().into(),
+            what: changed.what.as_str().into(),
+        }),
+        cases::Change::Gap => Change::Gap,
+        cases::Change::Other(name) => Change::Other(name.as_str().into()),
+    }
+}
+
+fn operation(handle: &cases::Operation) -> Operation {
+    Operation { operation: OperationId(id(&handle.operation)), job: JobId(id(&handle.job)) }
+}
+
+fn lease(lease: &cases::Lease) -> Lease {
+    let session = (!lease.session.is_empty()).then(|| SessionId(id(&lease.session)));
+    Lease { lease: LeaseId { job: JobId(id(&lease.job)), attempt: lease.attempt }, session }
+}
+
+fn session(session: &cases::Session) -> Session {
+    Session {
+        session: SessionId(id(&session.session)),
+        instance: session.instance.as_str().into(),
+        bot_id: session.bot_id.as_str().into(),
+        slots: session.slots,
+    }
+}
+
+fn bot(bot: &cases::Bot) -> Bot {
+    Bot { instance: bot.instance.as_str().into(), bot_id: bot.bot_id.as_str().into() }
+}
+
+/// The id, or one that stands for the text.
+fn id(text: &str) -> u128 {
+    match text.parse::<JobId>() {
+        Ok(id) => id.0,
+        Err(_) => u128::from_str_radix(&digest_of(text.as_bytes())[..32], 16).expect("hexadecimal digits"),
+    }
+}
+
+/// `hash/size`; zeros where it is something else.
+fn digest(text: &str) -> Digest {
+    let parsed = text.split_once('/').and_then(|(hash, size)| Digest::parse(hash, size.parse().ok()?).ok());
+    parsed.unwrap_or(Digest { hash: [0; 32], size_bytes: 0 })
+}

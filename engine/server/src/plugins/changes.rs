@@ -1,0 +1,197 @@
+//! What changes the set that is active: found and checked, stored, put in force, in that order, one change at a time.
+//! A set is durable before it answers anything, so that a restart comes up with it.
+
+use std::sync::Arc;
+
+use berth_plugin_host::{Generation, Plugins, Quarantined};
+use berth_runtime::{feed::shadow_name, store::Batch};
+
+use super::{
+    examples,
+    ledger::{Refused, VersionKey},
+    registry::{Registry, RegistryError},
+    rows::{self, SetRow},
+    set::PolicySet,
+    versions::{component_of, exports_of, now_ms, short},
+};
+
+impl Registry {
+    /// The active set.
+    pub(crate) fn active(&self) -> SetRow {
+        self.look(|ledger, _| ledger.active().cloned()).expect("a set is active since the start")
+    }
+
+    /// What was decided before there was an engine is stored, and who hears events begins.
+    pub(crate) async fn begin(&self, batch: Batch) -> Result<(), RegistryError> {
+        let _changing = self.changing.lock().await;
+        self.write(batch).await?;
+        self.learn_asks().await?;
+        Ok(self.hearing().join(self.policy(), None, &self.policy().active()).await?)
+    }
+
+    /// Makes a version active.
+    pub(crate) async fn activate(
+        self: &Arc<Self>,
+        name: &str,
+        digits: &str,
+        roles: &[String],
+        instances: &[String],
+    ) -> Result<SetRow, RegistryError> {
+        let _changing = self.changing.lock().await;
+        let key = self.look(|ledger, _| ledger.newest(name, digits))?;
+        let plugin = self.plugin(&key).await?;
+        let own = examples::roles(&exports_of(&plugin), plugin.examples());
+        let set = self.look(|ledger, _| ledger.with_active(&key, roles, instances, &own))?;
+        let generation = self.generation(&set).await?;
+        self.put_in_force(set, generation, format!("{name}@{} was activated", short(&key.1)), Batch::default()).await
+    }
+
+    /// Goes back to an older set.
+    pub(crate) async fn rollback(self: &Arc<Self>, number: u64) -> Result<SetRow, RegistryError> {
+        let _changing = self.changing.lock().await;
+        let (number, set) = self.look(|ledger, _| ledger.rollback_to(number))?;
+        let generation = self.generation(&set).await?;
+        let file_digest = self.look(|ledger, _| ledger.file_digest.clone());
+        let mut batch = Batch::default();
+        rows::put_active(&mut batch, number, &file_digest);
+        self.write(batch).await?;
+        let row = self.lock().ledger.go_to(number).clone();
+        self.swap(generation).await?;
+        tracing::info!(set = number, "an older set of policies is active again");
+        Ok(row)
+    }
+
+    /// Takes a version out of service, or releases it. Answers the set that is active after that.
+    pub(crate) async fn quarantine(
+        self: &Arc<Self>,
+        name: &str,
+        digits: &str,
+        reason: Option<String>,
+    ) -> Result<SetRow, RegistryError> {
+        let _changing = self.changing.lock().await;
+        let key = self.look(|ledger, _| ledger.find(name, digits))?;
+        self.set_quarantine(&key, reason).await
+    }
+
+    /// The host has put a plugin into quarantine: what it does at once for as long as it runs is made to last.
+    pub(crate) async fn fallen(self: &Arc<Self>, what: &Quarantined) -> Result<SetRow, RegistryError> {
+        let _changing = self.changing.lock().await;
+        let reason = format!("too many faults, the last: {}: {}", what.kind.name(), what.details);
+        let key = {
+            let state = self.lock();
+            let observed = state.observed.as_ref().filter(|observed| observed.plugin().is_quarantined());
+            let observed = observed.map(|observed| observed.key().clone());
+            let observed = observed.filter(|key| key.0 == what.plugin && component_of(&key.1) == what.digest);
+            observed.or_else(|| state.ledger.of_component(&what.plugin, &what.digest))
+        };
+        let key = key.ok_or_else(|| Refused::Unknown(format!("{} is not loaded any more", what.plugin)))?;
+        self.set_quarantine(&key, Some(reason)).await
+    }
+
+    /// Forgets a version.
+    pub(crate) async fn unload(self: &Arc<Self>, name: &str, digits: &str) -> Result<(), RegistryError> {
+        let _changing = self.changing.lock().await;
+        let key = self.look(|ledger, _| ledger.find(name, digits))?;
+        let alone = self.lock().ledger.remove(&key)?;
+        let mut batch = Batch::default();
+        rows::delete_version(&mut batch, &key.0, &key.1);
+        if alone {
+            rows::delete_component(&mut batch, component_of(&key.1));
+            self.host.forget_compiled(component_of(&key.1));
+        }
+        self.lock().loaded.remove(&key);
+        // Left behind by a server that was killed while it observed the version.
+        self.hearing().listeners.forget(&shadow_name(&key.0, short(component_of(&key.1)))).await?;
+        self.write(batch).await
+    }
+
+    async fn set_quarantine(
+        self: &Arc<Self>,
+        key: &VersionKey,
+        reason: Option<String>,
+    ) -> Result<SetRow, RegistryError> {
+        let (row, alternatives) = {
+            let mut state = self.lock();
+            let row = state.ledger.set_quarantine(key, reason.clone()).clone();
+            let leaves = reason.is_some() && state.ledger.is_active(key);
+            (row, if leaves { state.ledger.after_quarantine(key) } else { Vec::new() })
+        };
+        let mut batch = Batch::default();
+        rows::put_version(&mut batch, &row);
+        let mut next = None;
+        for set in alternatives {
+            match self.generation(&set).await {
+                Ok(generation) => {
+                    next = Some((set, generation));
+                    break;
+                }
+                Err(error) => tracing::warn!(plugin = key.0, %error, "a set cannot take the place of the active one"),
+            }
+        }
+        let active = match (next, &reason) {
+            (Some((set, generation)), Some(reason)) => {
+                let why = format!("{}@{} was quarantined: {reason}", key.0, short(&key.1));
+                self.put_in_force(set, generation, why, batch).await?
+            }
+            _ => {
+                self.write(batch).await?;
+                self.active()
+            }
+        };
+        if self.look(|ledger, _| ledger.observed.as_ref() == Some(key)) && reason.is_some() {
+            self.end_observation().await;
+        }
+        // Last: as long as it is in force, the host would look for somebody else at once.
+        if let Some(plugin) = self.look(|_, loaded| loaded.get(key).cloned()) {
+            if reason.is_some() { plugin.quarantine() } else { plugin.release() }
+        }
+        Ok(active)
+    }
+
+    /// Everything that a set needs, found and checked.
+    async fn generation(self: &Arc<Self>, set: &PolicySet) -> Result<Generation, RegistryError> {
+        let mut plugins = Plugins::new();
+        for (name, digest) in &set.plugins {
+            plugins.insert(name.clone(), self.plugin(&(name.clone(), digest.clone())).await?);
+        }
+        build(set, &plugins)
+    }
+
+    /// Stores a set with what else changes, then swaps.
+    async fn put_in_force(
+        self: &Arc<Self>,
+        set: PolicySet,
+        generation: Generation,
+        why: String,
+        mut batch: Batch,
+    ) -> Result<SetRow, RegistryError> {
+        let row = {
+            let mut state = self.lock();
+            let (row, forgotten) = state.ledger.push(set, why, now_ms());
+            rows::put_set(&mut batch, &row);
+            rows::put_active(&mut batch, row.number, &state.ledger.file_digest);
+            forgotten.into_iter().for_each(|number| rows::delete_set(&mut batch, number));
+            row
+        };
+        self.write(batch).await?;
+        self.swap(generation).await?;
+        tracing::info!(set = row.number, why = row.why, "a set of policies is active");
+        Ok(row)
+    }
+
+    async fn swap(self: &Arc<Self>, generation: Generation) -> Result<(), RegistryError> {
+        let policy = self.policy();
+        self.hearing().leave(&policy.active(), &generation).await;
+        let before = policy.swap(generation);
+        self.learn_asks().await?;
+        self.hearing().join(policy, Some(&before), &policy.active()).await?;
+        self.observe_again().await;
+        Ok(())
+    }
+}
+
+/// The generation of a set, or what does not fit.
+pub(super) fn build(set: &PolicySet, plugins: &Plugins) -> Result<Generation, RegistryError> {
+    let spec = set.spec().map_err(Refused::Wrong)?;
+    Ok(Generation::build(&spec, plugins).map_err(|error| Refused::Wrong(error.to_string()))?)
+}
