@@ -3,8 +3,8 @@
 use std::{sync::Arc, time::Duration};
 
 use crate::{
-    Asking, Decided, Digest, Fact, InstanceName, JobId, JobRow, LaneKey, LeaseId, Limit, LimitState, OperationId,
-    Outcome, PollId, PropertySet, Question, SessionId, Timestamp, UnmatchedDecided,
+    Again, Asking, Decided, Digest, Fact, InstanceName, JobId, JobRow, LaneKey, LeaseId, Limit, LimitState,
+    OperationId, Outcome, Place, PollId, PropertySet, Question, SessionId, Timestamp, UnmatchedDecided,
     mutant::{Mutant, broken},
 };
 
@@ -72,6 +72,9 @@ pub enum Event {
     Decided(Box<Decided>),
     /// A policy says what becomes of jobs that nobody can serve.
     Unmatched(Box<UnmatchedDecided>),
+    /// Policies say where jobs stand from now on. Answers of a set of policies that is older than one that core has
+    /// heard of change nothing.
+    Place(Box<Place>),
     /// Time has passed: deadlines may be due.
     Tick,
     /// More of the jobs that a restart left for later are read, in any order. Rows of jobs that the book has known
@@ -91,7 +94,8 @@ impl Event {
         match self {
             // Is the action in flight already?
             Event::Submit(_) => !broken(Mutant::SubmitNotHeld),
-            Event::SubmitCached(_) | Event::Cancel { .. } | Event::Delete { .. } => true,
+            // The order of jobs that are hidden must not change.
+            Event::SubmitCached(_) | Event::Cancel { .. } | Event::Delete { .. } | Event::Place(_) => true,
             // A bot's own leases are all known, and who gets new work is decided as if all jobs were.
             Event::OpenSession(_)
             | Event::UpdateSession(_)
@@ -136,6 +140,8 @@ pub struct Submit {
     pub rank: i64,
     /// Counters that it belongs to, at most 8.
     pub limits: Vec<Arc<Limit>>,
+    /// When its place is asked for again.
+    pub again: Again,
     /// How long it may wait for a bot; `None`: for ever.
     pub queue_timeout: Option<Duration>,
     /// How long one attempt may take by the server's clock; `None`: for ever.

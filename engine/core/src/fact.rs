@@ -78,6 +78,8 @@ pub enum Fact {
         /// When.
         at: Timestamp,
     },
+    /// A policy gave the job another place.
+    JobPlaced(Box<JobPlaced>),
     /// The job is over, because no bot can serve it and a policy says that it shall not wait.
     JobRefused {
         /// Which job.
@@ -188,6 +190,23 @@ pub struct JobCreated {
     pub queue_timeout: Option<Duration>,
     /// How long an attempt may take.
     pub execution_timeout: Option<Duration>,
+    /// When its place is asked for again.
+    pub again: Option<Timestamp>,
+}
+
+/// A job's place, all of it, as it is from now on. Its age is as it was.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct JobPlaced {
+    /// Which job.
+    pub job: JobId,
+    /// Lane within the instance.
+    pub lane: LaneKey,
+    /// Weight of the lane: this answer counts until the next one for the lane.
+    pub weight: u32,
+    /// Order within the lane.
+    pub rank: i64,
+    /// When its place is asked for again.
+    pub again: Option<Timestamp>,
 }
 
 /// How a job ended.

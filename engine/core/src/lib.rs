@@ -13,6 +13,7 @@ mod id;
 mod index;
 #[doc(hidden)]
 pub mod mutant;
+mod place;
 mod prefetch;
 mod property;
 mod question;
@@ -29,8 +30,11 @@ pub use event::{
     UpdateSession, WorkerChange,
 };
 pub use execution::{Book, Counts, JobView, LeaseView, OperationView, SLOTS_MAX, SessionView, Settings, Waiting, Why};
-pub use fact::{AttemptDecided, AttemptFailed, Fact, JobCreated, Outcome, SessionChanged, SessionEnd, SessionOpened};
+pub use fact::{
+    AttemptDecided, AttemptFailed, Fact, JobCreated, JobPlaced, Outcome, SessionChanged, SessionEnd, SessionOpened,
+};
 pub use id::{IdError, InstanceName, JobId, LaneKey, LeaseId, OperationId, PollId, SessionId};
+pub use place::{Again, Generation, NewPlace, PLACES_MAX, Place, PlaceAsked};
 pub use property::{Property, PropertySet};
 pub use question::{
     Asking, AttemptAsked, Decided, FailedAttempt, JobClass, Question, Setbacks, UnmatchedAsked, UnmatchedDecided,

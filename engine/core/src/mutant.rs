@@ -71,6 +71,15 @@ mutants! {
     AmendmentIgnored,
     RefusedThoughServed,
     UnmatchedAskedEarly,
+    // New places.
+    StalePlaceTaken,
+    LatePlaceKept,
+    PlacedAtTheEnd,
+    PlacedWeightIgnored,
+    RunningNotMoved,
+    AgainForgotten,
+    AskedOnceOnly,
+    AskedWhileRunning,
     // Time.
     NoQueueDeadline,
     NoExecutionDeadline,
@@ -89,6 +98,7 @@ mutants! {
     RestoreForgetsQuarantines,
     RestoreForgetsDelays,
     RestoreAsksNobody,
+    RestoreForgetsAgain,
     // What others hear.
     EndNotTold,
     HandleEndNotTold,
@@ -97,6 +107,7 @@ mutants! {
     JobRowKept,
     SessionRowStale,
     HandleNotStored,
+    PlaceNotStored,
     ResultOfStraggler,
     ResultOfQuestionLost,
     ResultOfQuestionKept,

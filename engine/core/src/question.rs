@@ -6,7 +6,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use crate::{AttemptReason, Digest, InstanceName, JobId, LeaseId, PropertySet, Timestamp, Verdict};
+use crate::{AttemptReason, Digest, InstanceName, JobId, LeaseId, PlaceAsked, PropertySet, Timestamp, Verdict};
 
 /// Different bots that a job remembers to have failed it; the oldest is forgotten first.
 pub(crate) const FAILED_ON_MAX: usize = 32;
@@ -27,6 +27,9 @@ pub enum Question {
     Attempt(Box<AttemptAsked>),
     /// Nobody can serve jobs of a class: answered by [`Event::Unmatched`](crate::Event::Unmatched).
     Unmatched(Box<UnmatchedAsked>),
+    /// Where do these jobs stand from now on, at most [`PLACES_MAX`](crate::PLACES_MAX)? Answered by
+    /// [`Event::Place`](crate::Event::Place). Asked again after a minute as long as nobody answers.
+    Place(Vec<PlaceAsked>),
 }
 
 /// An attempt that failed, as far as core knows it. The rest is in the job's body and in its result.

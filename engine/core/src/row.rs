@@ -44,6 +44,9 @@ pub struct JobRow {
     pub attempts_used: u32,
     /// The handles, oldest first.
     pub operations: Vec<OperationRow>,
+    /// When its place is asked for again, as far as that is stored: where a policy puts the time off and changes nothing
+    /// else, a restart asks sooner.
+    pub again: Option<Timestamp>,
     /// What it carries with it if attempts of it failed and a policy was asked.
     pub setbacks: Option<Box<Setbacks>>,
     /// How it stands. The lease has a row of its own.

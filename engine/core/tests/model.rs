@@ -7,9 +7,10 @@ mod naive;
 use std::{sync::Arc, time::Duration};
 
 use berth_core::{
-    Answer, Asking, AttemptAction, Book, BotStatus, Decided, Digest, Effect, Event, Fact, JobId, LaneKey, LeaseId,
-    LeaseReport, Limit, OpenSession, OperationId, PollId, Property, PropertySet, Question, ReportedState, SessionId,
-    Settings, Submit, Timestamp, UnmatchedDecided, UnmatchedVerdict, UpdateSession, Verdict, WorkerChange,
+    Again, Answer, Asking, AttemptAction, Book, BotStatus, Decided, Digest, Effect, Event, Fact, JobId, LaneKey,
+    LeaseId, LeaseReport, Limit, NewPlace, OpenSession, OperationId, Place, PollId, Property, PropertySet, Question,
+    ReportedState, SessionId, Settings, Submit, Timestamp, UnmatchedDecided, UnmatchedVerdict, UpdateSession, Verdict,
+    WorkerChange,
 };
 use naive::{Naive, State};
 use proptest::prelude::*;
@@ -17,20 +18,75 @@ use proptest::prelude::*;
 /// One random step. Numbers pick among what is there, so that shrinking keeps a step meaningful.
 #[derive(Clone, Debug)]
 enum Act {
-    Submit { action: u8, needs: u8, lane: u8, weight: u32, rank: i64, flags: u8, lookup_age_s: u64, timeouts: u8 },
-    Cached { action: u8 },
-    Cancel { pick: usize },
-    Delete { pick: usize },
-    Open { bot: u8, offers: u8, slots: u32, flags: u8, hold_s: Option<u64> },
-    Update { pick: usize, keep: u8, states: u64, status: u8, change: u8, hold_s: Option<u64> },
-    PollEnded { pick: usize },
-    Undelivered { pick: usize },
-    Drain { bot: u8, on: bool },
-    Asking { attempts: bool, unmatched: bool },
-    Decide { pick: usize, stale: bool, verdict: Option<u32>, quarantine_s: u64 },
-    Unmatched { pick: usize, refuse: bool },
-    Release { bot: u8 },
-    Pass { ms: u64 },
+    Submit {
+        action: u8,
+        needs: u8,
+        lane: u8,
+        weight: u32,
+        rank: i64,
+        flags: u8,
+        lookup_age_s: u64,
+        timeouts: u8,
+        again: u8,
+    },
+    Cached {
+        action: u8,
+    },
+    Cancel {
+        pick: usize,
+    },
+    Delete {
+        pick: usize,
+    },
+    Open {
+        bot: u8,
+        offers: u8,
+        slots: u32,
+        flags: u8,
+        hold_s: Option<u64>,
+    },
+    Update {
+        pick: usize,
+        keep: u8,
+        states: u64,
+        status: u8,
+        change: u8,
+        hold_s: Option<u64>,
+    },
+    PollEnded {
+        pick: usize,
+    },
+    Undelivered {
+        pick: usize,
+    },
+    Drain {
+        bot: u8,
+        on: bool,
+    },
+    Asking {
+        attempts: bool,
+        unmatched: bool,
+    },
+    Decide {
+        pick: usize,
+        stale: bool,
+        verdict: Option<u32>,
+        quarantine_s: u64,
+    },
+    Unmatched {
+        pick: usize,
+        refuse: bool,
+    },
+    Release {
+        bot: u8,
+    },
+    Place {
+        newer: u8,
+        picks: u64,
+    },
+    Pass {
+        ms: u64,
+    },
     EndBatch,
     Restart,
 }
@@ -38,11 +94,12 @@ enum Act {
 fn acts() -> impl Strategy<Value = Act> {
     let hold = || proptest::option::weighted(0.85, 0..40_u64);
     prop_oneof![
-        8 => (0..6_u8, 0..5_u8, 0..3_u8, 1..4_u32, -1..2_i64, 0..16_u8, 0..15_u64, 0..9_u8).prop_map(
-            |(action, needs, lane, weight, rank, flags, lookup_age_s, timeouts)| Act::Submit {
-                action, needs, lane, weight, rank, flags, lookup_age_s, timeouts
+        8 => (0..6_u8, 0..5_u8, 0..3_u8, 1..4_u32, -1..2_i64, 0..16_u8, 0..15_u64, 0..9_u8, any::<u8>()).prop_map(
+            |(action, needs, lane, weight, rank, flags, lookup_age_s, timeouts, again)| Act::Submit {
+                action, needs, lane, weight, rank, flags, lookup_age_s, timeouts, again
             }
         ),
+        4 => (0..4_u8, any::<u64>()).prop_map(|(newer, picks)| Act::Place { newer, picks }),
         1 => (0..6_u8).prop_map(|action| Act::Cached { action }),
         2 => any::<usize>().prop_map(|pick| Act::Cancel { pick }),
         1 => any::<usize>().prop_map(|pick| Act::Delete { pick }),
@@ -85,6 +142,8 @@ struct Pair {
     leases: Vec<LeaseId>,
     /// Questions that were ever asked.
     questions: Vec<Question>,
+    /// The newest set of policies.
+    generation: u64,
     ids: u128,
 }
 
@@ -101,6 +160,7 @@ impl Pair {
             answered: Vec::new(),
             leases: Vec::new(),
             questions: Vec::new(),
+            generation: 0,
             ids: 0,
         }
     }
@@ -123,6 +183,7 @@ impl Pair {
                 self.end_batch();
                 self.book = Book::restore(self.settings, self.now, self.book.rows());
                 self.model.restart(self.now);
+                self.generation = 0;
             }
             act => {
                 if let Some(event) = self.event(act) {
@@ -135,7 +196,7 @@ impl Pair {
 
     fn event(&mut self, act: Act) -> Option<Event> {
         Some(match act {
-            Act::Submit { action, needs, lane, weight, rank, flags, lookup_age_s, timeouts } => {
+            Act::Submit { action, needs, lane, weight, rank, flags, lookup_age_s, timeouts, again } => {
                 let operation = self.new_operation();
                 let ago = Timestamp(self.now.0 - Duration::from_secs(lookup_age_s).as_micros() as u64);
                 let timeout = |n: u8| (n > 0).then(|| Duration::from_secs(u64::from(n) * 20));
@@ -144,10 +205,14 @@ impl Pair {
                     skip_cache_lookup: flags & 12 == 4,
                     lookup_began: ago,
                     requirements: needed(needs),
-                    lane: LaneKey(["", "a", "b"][usize::from(lane)].into()),
+                    lane: lane_key(lane),
                     weight,
                     rank,
                     limits: limits_of(lane, flags),
+                    again: Again {
+                        after: again_after(again),
+                        generation: self.generation.saturating_sub(u64::from(again & 24 == 24)),
+                    },
                     queue_timeout: timeout(timeouts % 3),
                     execution_timeout: timeout(timeouts / 3),
                     ..submit(operation, action)
@@ -195,7 +260,7 @@ impl Pair {
                 // The newest mostly: they may be open.
                 let asked = self.questions.iter().filter_map(|question| match question {
                     Question::Attempt(asked) => Some((asked.lease.job, asked.revision)),
-                    Question::Unmatched(_) => None,
+                    Question::Unmatched(_) | Question::Place(_) => None,
                 });
                 let asked: Vec<_> = asked.collect();
                 let (job, revision) = *choose(&asked, asked.len().saturating_sub(1 + pick % 4))?;
@@ -207,7 +272,7 @@ impl Pair {
             Act::Unmatched { pick, refuse } => {
                 let asked = self.questions.iter().filter_map(|question| match question {
                     Question::Unmatched(asked) => Some((asked.class.clone(), asked.revision)),
-                    Question::Attempt(_) => None,
+                    Question::Attempt(_) | Question::Place(_) => None,
                 });
                 let asked: Vec<_> = asked.collect();
                 let (class, revision) = choose(&asked, asked.len().saturating_sub(1 + pick % 4))?.clone();
@@ -219,9 +284,29 @@ impl Pair {
                     verdict: (pick % 8 > 0).then_some(verdict),
                 }))
             }
+            Act::Place { newer, picks } => Event::Place(Box::new(self.places(newer, picks))),
             Act::Release { bot } => Event::Release { instance: "main".into(), bot_id: bot_name(bot) },
             Act::Pass { .. } | Act::EndBatch | Act::Restart => return None,
         })
+    }
+
+    /// Places for some jobs, mostly of the newest policies.
+    fn places(&mut self, newer: u8, picks: u64) -> Place {
+        self.generation += u64::from(newer == 3);
+        let generation = self.generation.saturating_sub(u64::from(newer == 2));
+        let item = |n: u64| {
+            let bits = picks >> (n * 16);
+            let job = choose(&self.model.jobs, bits as usize & 0xff)?;
+            let same = bits >> 8 & 3 == 0;
+            Some(NewPlace {
+                job: if bits & 0xf0 == 0xf0 { JobId(1) } else { job.id },
+                lane: if same { job.lane.clone() } else { lane_key((bits >> 10) as u8 % 3) },
+                weight: if same { job.weight } else { (bits >> 12) as u32 % 4 },
+                rank: if same { job.rank } else { (bits >> 13) as i64 % 3 - 1 },
+                again: again_after(bits as u8),
+            })
+        };
+        Place { generation, items: (0..picks % 4).filter_map(item).collect() }
     }
 
     /// What a bot may say: mostly of its own leases, sometimes of any.
@@ -289,7 +374,7 @@ impl Pair {
                     _ => None,
                 });
                 assert_eq!(answers.collect::<Vec<_>>(), expected.answers, "answers within {event:?}");
-                self.note_questions(&step.effects, expected.asks, &event);
+                self.note_questions(&step.effects, expected.asks, expected.places, &event);
                 self.note(&step.facts);
             }
             Err(rejection) => {
@@ -298,8 +383,14 @@ impl Pair {
         }
     }
 
-    fn note_questions(&mut self, effects: &[Effect], mut expected: Vec<(JobId, u32)>, event: &Event) {
-        let mut asks = Vec::new();
+    fn note_questions(
+        &mut self,
+        effects: &[Effect],
+        mut expected: Vec<(JobId, u32)>,
+        expected_places: Vec<JobId>,
+        event: &Event,
+    ) {
+        let (mut asks, mut places) = (Vec::new(), Vec::new());
         for effect in effects {
             let Effect::Ask(question) = effect else { continue };
             match question {
@@ -307,6 +398,7 @@ impl Pair {
                 Question::Unmatched(asked) => {
                     self.model.asked_unmatched(self.now, asked).expect("the question may be asked");
                 }
+                Question::Place(asked) => places.extend(asked.iter().map(|asked| asked.job)),
             }
             self.questions.push(question.clone());
         }
@@ -314,6 +406,7 @@ impl Pair {
         asks.sort();
         expected.sort();
         assert_eq!(asks, expected, "questions of {event:?}");
+        assert_eq!(sorted(places), sorted(expected_places), "jobs whose place is asked for by {event:?}");
     }
 
     fn end_batch(&mut self) {
@@ -396,6 +489,7 @@ fn submit(operation: OperationId, action: u8) -> Submit {
         weight: 1,
         rank: 0,
         limits: Vec::new(),
+        again: Again::default(),
         queue_timeout: None,
         execution_timeout: None,
     }
@@ -417,6 +511,19 @@ fn limits_of(lane: u8, flags: u8) -> Vec<Arc<Limit>> {
         2 => vec![limit(["x", "y", "x"][usize::from(lane)], flags.rotate_left(2))],
         _ => vec![limit("x", flags >> 5), limit("y", flags.rotate_left(3))],
     }
+}
+
+fn lane_key(lane: u8) -> LaneKey {
+    LaneKey(["", "a", "b"][usize::from(lane)].into())
+}
+
+fn again_after(number: u8) -> Option<Duration> {
+    (number & 6 == 6).then(|| Duration::from_millis(u64::from(number >> 3) * 500))
+}
+
+fn sorted(mut jobs: Vec<JobId>) -> Vec<JobId> {
+    jobs.sort();
+    jobs
 }
 
 fn choose<T>(from: &[T], pick: usize) -> Option<&T> {

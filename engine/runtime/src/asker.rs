@@ -10,7 +10,8 @@ use std::{
 };
 
 use berth_core::{
-    AttemptAction, AttemptAsked, Decided, Event, LeaseId, Question, UnmatchedAsked, UnmatchedDecided, Verdict,
+    AttemptAction, AttemptAsked, Decided, Event, LeaseId, PlaceAsked, Question, UnmatchedAsked, UnmatchedDecided,
+    Verdict,
 };
 use berth_proto::{
     reapi::{ActionResult, RequestMetadata},
@@ -21,6 +22,7 @@ use prost::Message;
 use tokio::sync::{Semaphore, mpsc};
 
 use crate::{
+    clock::Clock,
     driver::{Command, Token},
     history::History,
     partition::{Attachment, Input},
@@ -28,7 +30,7 @@ use crate::{
         Policy,
         hooks::{AttemptQuestion, Requester, UnmatchedQuestion},
     },
-    resources,
+    replace, resources,
 };
 
 /// Questions that are asked at a time.
@@ -48,6 +50,7 @@ pub(crate) type Asked = (Instant, Question);
 pub(crate) struct Asker {
     pub(crate) policy: Arc<dyn Policy>,
     pub(crate) history: History,
+    pub(crate) clock: Clock,
     /// Weak: questions alone do not keep the driver alive.
     pub(crate) prompt: mpsc::WeakSender<Command>,
 }
@@ -63,11 +66,14 @@ impl Asker {
             }
             let asker = self.clone();
             tokio::spawn(async move {
-                let (event, attachment) = match question {
-                    Question::Attempt(asked) => asker.attempt(*asked).await,
-                    Question::Unmatched(asked) => (asker.unmatched(*asked).await, Attachment::default()),
+                let answer = match question {
+                    Question::Attempt(asked) => Some(asker.attempt(*asked).await),
+                    Question::Unmatched(asked) => Some((asker.unmatched(*asked).await, Attachment::default())),
+                    Question::Place(asked) => asker.place(asked).await.map(|event| (event, Attachment::default())),
                 };
-                asker.send(event, attachment).await;
+                if let Some((event, attachment)) = answer {
+                    asker.send(event, attachment).await;
+                }
                 drop(permit);
             });
         }
@@ -107,6 +113,17 @@ impl Asker {
         };
         let verdict = tokio::task::spawn_blocking(call).await.ok().flatten();
         Event::Unmatched(Box::new(UnmatchedDecided { class, revision, verdict }))
+    }
+
+    /// `None`: nobody could say; core asks again.
+    async fn place(&self, asked: Vec<PlaceAsked>) -> Option<Event> {
+        match replace::ask(&self.policy, &self.history, &self.clock, asked).await {
+            Ok(place) => Some(Event::Place(Box::new(place))),
+            Err(error) => {
+                tracing::warn!(%error, "places are not asked for again: the rows of the jobs cannot be read");
+                None
+            }
+        }
     }
 
     async fn send(&self, event: Event, attachment: Attachment) {

@@ -24,6 +24,7 @@ use crate::{
     partition::{Attachment, Input, RowsFn},
     policy::Policy,
     recover::{Limits, RecoverError, recover},
+    replace::{Replacer, unfinished},
     session::{Delivery, Waiting},
     store::{PartitionId, Store, StoreError},
 };
@@ -91,13 +92,14 @@ pub struct Engine {
     /// What waits after a restart until every job is loaded.
     patient: mpsc::Sender<Command>,
     endings: mpsc::UnboundedSender<Event>,
-    clock: Clock,
+    pub(crate) clock: Clock,
     history: History,
     /// Kept to subscribe to it; the driver alone sends.
     appended: watch::Sender<u64>,
     space: Arc<SpaceGate>,
     polls: Arc<AtomicU64>,
     policy: Arc<dyn Policy>,
+    pub(crate) replacer: Arc<Replacer>,
 }
 
 /// What a submit gave.
@@ -133,11 +135,17 @@ impl Engine {
         let (prompt, prompt_inbox) = mpsc::channel(INBOX_MAX);
         let (patient, patient_inbox) = mpsc::channel(INBOX_MAX);
         let (endings, endings_inbox) = mpsc::unbounded_channel();
+        let unfinished = unfinished(&*store, partition)?;
         let history = History::new(store, partition);
         let feed_told = recovered.next_sequence();
         let appended = watch::Sender::new(feed_told);
         let (questions, asked) = mpsc::unbounded_channel();
-        let asker = Asker { policy: options.policy.clone(), history: history.clone(), prompt: prompt.downgrade() };
+        let asker = Asker {
+            policy: options.policy.clone(),
+            history: history.clone(),
+            clock: options.clock.clone(),
+            prompt: prompt.downgrade(),
+        };
         tokio::spawn(asker.run(asked));
         let driver = Driver {
             partition: recovered,
@@ -174,8 +182,10 @@ impl Engine {
             // Calls of a session that outlives a restart get new numbers.
             polls: Arc::new(AtomicU64::new(1)),
             policy: options.policy,
+            replacer: Arc::new(Replacer::new(now)),
         };
         engine.look_at_space()?;
+        engine.take_up(unfinished);
         Ok((engine, driver))
     }
 
@@ -394,7 +404,7 @@ impl Engine {
         answer.answer().await
     }
 
-    async fn event(&self, event: Event, attachment: Attachment) -> Result<Reply, EngineError> {
+    pub(crate) async fn event(&self, event: Event, attachment: Attachment) -> Result<Reply, EngineError> {
         let (reply, answer) = oneshot::channel();
         let token = Token { caller: Caller::Reply(reply), home: home::here() };
         let patient = event.needs_every_job();

@@ -102,9 +102,9 @@ impl History {
 
     pub(crate) fn attach_body(&self, job: JobId, body: pb::JobBody) -> Attachment {
         let encoded = Bytes::from(body.encode_to_vec());
-        let request_metadata = body.request_metadata.clone();
+        let (request_metadata, priority) = (body.request_metadata.clone(), body.priority);
         lock(&self.bodies).insert(job, Arc::new(body), encoded.len());
-        Attachment { body: encoded, request_metadata, results: Vec::new() }
+        Attachment { body: encoded, request_metadata, priority, results: Vec::new() }
     }
 
     /// The results of jobs, as they are about to be stored.

@@ -60,6 +60,8 @@ pub struct Attachment {
     pub body: Bytes,
     /// Encoded RequestMetadata of the call, for the handle that the event creates.
     pub request_metadata: Bytes,
+    /// Priority of the request, for the handle that the event creates.
+    pub priority: i32,
     /// Encoded `berth.store.v1.JobResult` of the leases that the event completes; for an answer from the action
     /// cache, under attempt 0.
     pub results: Vec<(LeaseId, Bytes)>,
@@ -214,6 +216,11 @@ impl Partition {
             Fact::DelayEnded { job, .. } => {
                 self.touched.jobs.insert(*job);
             }
+            Fact::JobPlaced(placed) => {
+                if !broken(Mutant::PlaceNotStored) {
+                    self.touched.jobs.insert(placed.job);
+                }
+            }
             Fact::JobRefused { job, text, .. } => {
                 self.touched.jobs.insert(*job);
                 let result = refusal(text);
@@ -332,6 +339,7 @@ fn put_operation(
         job: codec::id(job.0),
         instance: instance.to_string(),
         request_metadata: attachment.request_metadata.clone(),
+        priority: attachment.priority,
     };
     batch.put(Table::Operations, &codec::id_key(operation.0), |out| {
         row.encode(out).expect("a vector grows as needed");

@@ -97,7 +97,7 @@ pub struct Placement {
     pub affinities: Vec<Arc<Affinity>>,
     /// Under which key what is learnt of it is kept.
     pub history: Option<Arc<str>>,
-    /// When its place is asked for again.
+    /// After how much more time in the queue its place is asked for again.
     pub again: Option<Duration>,
 }
 

@@ -233,6 +233,7 @@ fn an_event_tells_what_the_rows_of_its_job_say() {
         limits: Vec::new(),
         age: 1,
         queued_at: Timestamp(1),
+        again: None,
         queue_timeout: None,
         execution_timeout: None,
     };
@@ -290,6 +291,7 @@ fn row(job: JobId, outcome: Outcome) -> JobRow {
         limits: Vec::new(),
         age: 1,
         queued_at: Timestamp(500),
+        again: None,
         queue_timeout: None,
         execution_timeout: None,
         offers: 3,

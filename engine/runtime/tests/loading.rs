@@ -96,6 +96,7 @@ fn submit(operation: u128, rank: i64) -> Submit {
         weight: 1,
         rank,
         limits: Vec::new(),
+        again: Default::default(),
         queue_timeout: None,
         execution_timeout: None,
     }
@@ -212,6 +213,7 @@ async fn a_row_that_cannot_be_read_ends_the_driver_though_bots_were_served() {
             limits: Vec::new(),
             age: 1,
             queued_at: NOW,
+            again: None,
             queue_timeout: None,
             execution_timeout: None,
             offers: 0,

@@ -53,6 +53,14 @@ impl Metrics {
             gauge(&mut registry, "capability_classes", "Distinct offers of bots", counts.capability_classes);
             gauge(&mut registry, "lanes", "Lanes that jobs stand in", counts.lanes);
         }
+        let placing = *self.engine.replacing().borrow();
+        let left = if placing.running { placing.total.saturating_sub(placing.done) } else { 0 };
+        gauge(
+            &mut registry,
+            "jobs_to_place",
+            "Jobs that are still to be placed by the policies that became active",
+            left,
+        );
         counter(&mut registry, "store_syncs", "Group commits, each with one sync", self.commits.syncs());
         counter(&mut registry, "store_bytes", "Bytes of rows and feed that were committed", self.commits.bytes());
         let micros = u64::try_from(self.commits.time().as_micros()).unwrap_or(u64::MAX);

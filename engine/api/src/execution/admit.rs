@@ -44,7 +44,7 @@ impl Execution {
     pub(super) async fn admit_to_queue(
         &self,
         instance: &Instance,
-        prepared: &Prepared,
+        prepared: &mut Prepared,
         submit: &mut Submit,
     ) -> Result<(), Error> {
         let name = &*instance.name.0;
@@ -72,6 +72,7 @@ impl Execution {
             bots: u32::try_from(bots).unwrap_or(u32::MAX),
         })?;
         submit.rank = amended.rank.unwrap_or(submit.rank);
+        prepared.body.queue_rank = amended.rank;
         submit.queue_timeout = amended.queue_timeout.or(submit.queue_timeout);
         Ok(())
     }

@@ -1,6 +1,6 @@
 //! Policy is asked, blobs are pinned, and the job goes to the engine.
 
-use berth_core::{OperationId, OperationView};
+use berth_core::{Again, OperationId, OperationView};
 use berth_proto::store as pb;
 use berth_runtime::policy::{ExecutionQuestion, PlaceQuestion};
 use tokio::sync::watch;
@@ -18,7 +18,7 @@ impl Execution {
         let operation = OperationId(names::draw(instance.engine.now()));
         self.admit(instance, &mut prepared)?;
         let mut submit = self.ask_policy(instance, operation, &mut prepared)?;
-        self.admit_to_queue(instance, &prepared, &mut submit).await?;
+        self.admit_to_queue(instance, &mut prepared, &mut submit).await?;
         let body = std::mem::take(&mut prepared.body);
         match prepared.cached.take() {
             Some(action_result) => {
@@ -36,6 +36,8 @@ impl Execution {
         prepared: &mut Prepared,
     ) -> Result<berth_core::Submit, Error> {
         let name = &*instance.name.0;
+        // Before anybody is asked: the answers are of this set of policies or of a later one.
+        let generation = self.policy.generation();
         let properties =
             self.policy.execution_properties(&ExecutionQuestion { instance: name, platform: &prepared.platform })?;
         let metadata = &prepared.metadata;
@@ -53,6 +55,8 @@ impl Execution {
             ..PlaceQuestion::default()
         };
         let place = self.policy.place(&[question]).pop().expect("a policy answers every question");
+        prepared.body.priority = prepared.priority;
+        prepared.body.locality_hint = prepared.locality_hint.clone();
         prepared.body.history = place.history.as_deref().unwrap_or_default().to_owned();
         Ok(berth_core::Submit {
             operation,
@@ -67,6 +71,7 @@ impl Execution {
             weight: place.weight,
             rank: place.rank,
             limits: place.limits,
+            again: Again { after: place.again, generation },
             queue_timeout: prepared.queue_timeout,
             execution_timeout: Some(prepared.execution_timeout),
         })

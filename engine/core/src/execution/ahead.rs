@@ -31,6 +31,7 @@ impl Book {
                 | Event::Asking { .. }
                 | Event::Decided(_)
                 | Event::Unmatched(_)
+                | Event::Place(_)
                 | Event::Tick
                 | Event::JobsLoaded { .. } => {}
             }

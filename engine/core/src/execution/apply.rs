@@ -61,6 +61,7 @@ impl Book {
                 self.end_setback(index);
                 self.enqueue(index);
             }
+            Fact::JobPlaced(placed) => self.apply_placed(placed),
             Fact::JobRefused { job, at, .. } => self.apply_completed(*job, *at, Outcome::Refused),
             Fact::JobCompleted { job, at, outcome, ran_ms: _ } => self.apply_completed(*job, *at, *outcome),
             Fact::SessionOpened(opened) => self.apply_opened(opened),
@@ -111,6 +112,9 @@ impl Book {
         let index = self.insert_job(job, details);
         self.note_limits(index, &created.limits);
         self.enqueue(index);
+        if created.again.is_some() {
+            self.set_again(index, created.again);
+        }
     }
 
     /// Makes a job known by its id and its action.
@@ -187,6 +191,9 @@ impl Book {
         self.queue.count_waiting(line, false);
         self.queue.count_running(line, true);
         self.session_mut(lease.session).jobs.push(index);
+        if !broken(Mutant::AskedWhileRunning) {
+            self.rest_again(index);
+        }
         if let Some(at) = self.deadline_of(index) {
             self.look_at_session(lease.session, at);
         }
@@ -201,6 +208,7 @@ impl Book {
         self.queue.count_running(line, false);
         self.queue.count_waiting(line, true);
         self.session_mut(lease.session).jobs.retain(|held| *held != index);
+        self.resume_again(index);
     }
 
     fn requeue(&mut self, index: JobIx) {
@@ -218,6 +226,7 @@ impl Book {
             JobState::Completed { .. } => panic!("a job ends once"),
         }
         self.queue.count_waiting(self.job(index).line, false);
+        self.forget_again(index);
         self.job_mut(index).state = JobState::Completed { at, outcome };
         if matches!(outcome, Outcome::Reported { code: 0, cacheable: true }) && !broken(Mutant::ResultsForgotten) {
             self.remember_result(index);

@@ -18,6 +18,7 @@ mod job;
 mod jobs;
 mod limits;
 mod load;
+mod place;
 mod quarantine;
 mod record;
 mod report;
@@ -42,7 +43,9 @@ pub use self::{
     explain::{Waiting, Why},
     view::{Counts, JobView, LeaseView, OperationView, SessionView},
 };
-use self::{jobs::Jobs, load::Loading, record::Records, session::Session, setback::Setback, unmatched::Unmatched};
+use self::{
+    jobs::Jobs, load::Loading, place::Agains, record::Records, session::Session, setback::Setback, unmatched::Unmatched,
+};
 use crate::{
     Answer, Asking, Event, Fact, InstanceName, JobId, Limit, OperationId, OperationRow, Rejection, SessionId, Step,
     Timestamp,
@@ -120,6 +123,7 @@ pub struct Book {
     fewer_bots: bool,
     records: Records,
     unmatched: Unmatched,
+    agains: Agains,
     ages: u64,
     /// Deadlines of jobs that wait, and for each session the time to look at it: not later than it must be.
     timers: BTreeSet<(Timestamp, Timer)>,
@@ -167,6 +171,7 @@ impl Book {
             fewer_bots: false,
             records: Records::default(),
             unmatched: Unmatched::default(),
+            agains: Agains::default(),
             ages: 0,
             timers: BTreeSet::new(),
             finished: VecDeque::new(),
@@ -199,6 +204,7 @@ impl Book {
             Event::Asking { instance, asking } => self.set_asking(now, instance, asking),
             Event::Decided(decided) => self.decided(now, *decided, &mut step),
             Event::Unmatched(decided) => self.unmatched_decided(now, *decided, &mut step),
+            Event::Place(place) => self.place(now, *place, &mut step),
             Event::Tick => self.tick(now, &mut step),
             Event::JobsLoaded { rows, last } => self.load(now, rows, last, &mut step),
         }
@@ -218,7 +224,9 @@ impl Book {
         let timers = self.timers.first().map(|(at, _)| *at);
         let quarantines = self.quarantine_ends.first().map(|(at, _)| *at);
         let pending = self.pending.first().map(|(at, _)| *at);
-        [timers, pending, quarantines, self.unmatched.next_look].into_iter().flatten().min()
+        // Nobody is asked before all jobs are there.
+        let agains = self.agains.next().filter(|_| self.loading.is_none());
+        [timers, pending, quarantines, agains, self.unmatched.next_look].into_iter().flatten().min()
     }
 
     fn emit(&mut self, fact: Fact, step: &mut Step) {

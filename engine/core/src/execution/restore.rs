@@ -142,6 +142,9 @@ impl Book {
         handles.for_each(|handle| self.add_handle(index, handle));
         self.note_limits(index, &row.limits);
         self.restore_setbacks(index, row.setbacks);
+        if row.again.is_some() && !broken(Mutant::RestoreForgetsAgain) {
+            self.set_again(index, row.again);
+        }
         match (row.state, lease) {
             (JobRowState::Queued, None) => self.enqueue(index),
             (JobRowState::Leased, Some(lease)) => self.restore_lease(index, lease),
@@ -189,6 +192,7 @@ impl Book {
             offers: job.offers,
             attempts_used: details.attempts_used,
             operations: self.handles(index).collect(),
+            again: self.again_of(index),
             setbacks: self.setbacks_of(index).cloned().map(Box::new),
             state,
         }

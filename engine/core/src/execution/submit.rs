@@ -85,6 +85,7 @@ impl Book {
                 queued_at: now,
                 queue_timeout: submit.queue_timeout,
                 execution_timeout: submit.execution_timeout,
+                again: self.first_again(now, submit.again),
             })),
             step,
         );

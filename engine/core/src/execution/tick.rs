@@ -21,6 +21,7 @@ impl Book {
             }
         }
         self.end_quarantines(now, step);
+        self.look_at_agains(now, step);
         if step.facts.len() < TICK_FACTS {
             self.look_for_unmatched(now, step);
         }

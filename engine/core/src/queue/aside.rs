@@ -6,7 +6,7 @@ use super::{
     CapabilityIx, JobIx, LineIx, Queue, RequirementIx, Spot,
     class::{self, RequirementKey},
 };
-use crate::{JobClass, PropertySet};
+use crate::{JobClass, LaneKey, PropertySet};
 
 impl Queue {
     /// Which of two jobs that wait goes first.
@@ -49,6 +49,17 @@ impl Queue {
         let mut lines: Vec<_> = self.requirements[class.0 as usize].lines.iter().collect();
         lines.sort_by_key(|(key, _)| **key);
         lines.into_iter().flat_map(|(_, line)| self.lines[line.0 as usize].waiting.iter())
+    }
+
+    /// The line of a job that stands in another lane from now on.
+    pub(crate) fn change_lane(&mut self, line: LineIx, key: &LaneKey, weight: u32, age: u64) -> LineIx {
+        let (class, _) = self.line(line);
+        let instance = self.instance(line).clone();
+        self.hold_requirements(class);
+        let lane = self.enter_lane(&instance, key, weight, age);
+        let limits = self.limits_of(line);
+        self.hold_limits(limits);
+        self.enter_line(class, lane, limits)
     }
 
     /// The line of a job whose requirements are other ones from now on.

@@ -81,6 +81,11 @@ impl Queue {
         index
     }
 
+    /// Keeps the class; to be left like one that was entered.
+    pub(super) fn hold_requirements(&mut self, index: RequirementIx) {
+        self.requirements[index.0 as usize].holders += 1;
+    }
+
     /// Who entered it lets go. A class that nobody holds is kept for a while, then forgotten.
     pub(crate) fn leave_requirements(&mut self, index: RequirementIx) {
         let class = &mut self.requirements[index.0 as usize];

@@ -108,14 +108,15 @@ impl Queue {
                 let Some((place, (index, job))) = set.first() else { break None };
                 let line = lines.get(index.0 as usize);
                 let now = line.and_then(|line| line.waiting.first());
+                // The entry's line may be gone, and its number given to one that we do not serve: to which the job may
+                // have moved.
+                let ours =
+                    line.is_some_and(|line| line.lane == lane && line.limits == limits && serves.has(line.class.0));
                 // No two jobs have one place.
-                if now == Some((place, job)) {
+                if now == Some((place, job)) && ours {
                     break now;
                 }
                 set.pop_first();
-                // The entry's line may be gone, and its number given to one that we do not serve.
-                let ours =
-                    line.is_some_and(|line| line.lane == lane && line.limits == limits && serves.has(line.class.0));
                 if let Some((now, job)) = now.filter(|_| ours) {
                     set.insert(now, (index, job));
                 }

@@ -2,7 +2,7 @@
 
 use std::cmp::Ordering;
 
-use super::{LaneIx, Queue};
+use super::{LaneIx, LineIx, Queue};
 use crate::{
     InstanceName, LaneKey,
     mutant::{Mutant, broken},
@@ -58,6 +58,13 @@ impl Queue {
             (lane.weight, lane.weight_age) = (weight.max(1), age);
         }
         index
+    }
+
+    /// A policy was asked again: its newest answer holds for the lane.
+    pub(crate) fn weigh(&mut self, line: LineIx, weight: u32, age: u64) {
+        let (_, lane) = self.line(line);
+        let lane = &mut self.lanes[lane.0 as usize];
+        (lane.weight, lane.weight_age) = (weight.max(1), lane.weight_age.max(age));
     }
 
     /// Keeps the lane with its weight; to be left like one that was entered.

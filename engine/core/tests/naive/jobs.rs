@@ -61,6 +61,7 @@ impl Naive {
     fn create(&mut self, now: Timestamp, submit: &Submit) -> JobId {
         self.age += 1;
         let (id, weight) = (JobId(submit.operation.0), submit.weight.max(1));
+        let again = self.first_look(now, submit.again);
         self.jobs.push(Job {
             id,
             instance: submit.instance.clone(),
@@ -79,6 +80,8 @@ impl Naive {
             offers: 0,
             attempts_used: 0,
             operations: vec![Handle { id: submit.operation, cancelled: None, deleted: false }],
+            again,
+            look: again,
             setbacks: None,
             state: State::Queued,
             deadline: submit.queue_timeout.map(|timeout| now.after(timeout).max(self.grace)),
@@ -100,6 +103,7 @@ impl Naive {
             queued_at: now,
             queue_timeout: submit.queue_timeout,
             execution_timeout: submit.execution_timeout,
+            again,
         })));
         id
     }

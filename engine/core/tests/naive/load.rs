@@ -7,6 +7,7 @@ impl Naive {
     pub fn hide_all_but(&mut self, known: &BTreeSet<JobId>) {
         self.hidden = self.jobs.iter().filter(|job| !known.contains(&job.id)).cloned().collect();
         self.blind = !self.jobs.iter().any(|job| job.state == State::Queued && known.contains(&job.id));
+        self.loading = true;
         self.unloaded = self.hidden.iter().map(|job| job.id).collect();
     }
 
@@ -28,6 +29,7 @@ impl Naive {
         self.hidden.clear();
         self.blind = false;
         self.unloaded.clear();
+        self.loading = false;
         let mut asking: Vec<_> = self.sessions.iter().filter_map(|s| Some((s.ticket?, s.id))).collect();
         asking.sort();
         let mut asking: VecDeque<_> = asking.into_iter().map(|(_, id)| id).collect();

@@ -6,6 +6,7 @@
 mod jobs;
 mod limits;
 mod load;
+mod place;
 mod questions;
 mod sessions;
 mod time;
@@ -45,6 +46,10 @@ pub struct Naive {
     started: Timestamp,
     /// What policies are asked: job and revision.
     asks: Vec<(JobId, u32)>,
+    /// Jobs whose place policies are asked for.
+    place_asks: Vec<JobId>,
+    /// The newest set of policies that was heard of.
+    generation: u64,
     /// The newest weight of each lane.
     weights: Vec<((InstanceName, LaneKey), u32)>,
     /// The newest numbers of each counter.
@@ -63,6 +68,7 @@ pub struct Naive {
     blind: bool,
     /// Those of them that are not loaded.
     unloaded: BTreeSet<JobId>,
+    loading: bool,
 }
 
 #[derive(Clone, Debug)]
@@ -84,6 +90,9 @@ pub struct Job {
     pub offers: u32,
     pub attempts_used: u32,
     pub operations: Vec<Handle>,
+    /// When its place is asked for: as it is stored, and as it is.
+    pub again: Option<Timestamp>,
+    look: Option<Timestamp>,
     pub setbacks: Option<Box<Setbacks>>,
     pub state: State,
     /// When it waited, or ran, for too long.
@@ -150,6 +159,8 @@ pub struct Expected {
     pub answers: Vec<Answer>,
     /// Jobs and revisions about which a policy is asked.
     pub asks: Vec<(JobId, u32)>,
+    /// Jobs whose place policies are asked for.
+    pub places: Vec<JobId>,
 }
 
 impl Naive {
@@ -166,6 +177,8 @@ impl Naive {
             lonely: Vec::new(),
             started: Timestamp(0),
             asks: Vec::new(),
+            place_asks: Vec::new(),
+            generation: 0,
             weights: Vec::new(),
             limits: Vec::new(),
             freed: Vec::new(),
@@ -177,6 +190,7 @@ impl Naive {
             hidden: Vec::new(),
             blind: false,
             unloaded: BTreeSet::new(),
+            loading: false,
         }
     }
 
@@ -198,14 +212,19 @@ impl Naive {
             Event::Asking { instance, asking } => self.set_asking(instance, *asking),
             Event::Decided(decided) => self.decided(now, decided),
             Event::Unmatched(decided) => self.unmatched(now, decided, seen),
-            Event::Tick => self.tick(now, seen),
+            Event::Place(place) => self.place(now, place),
+            Event::Tick => {
+                self.tick(now, seen);
+                self.ask_places(now);
+            }
             Event::JobsLoaded { rows, last } => self.loaded(now, rows, *last),
         }
         self.serve_freed(now);
         self.serve_all_picky(now);
         self.note_lonely(now);
         let (facts, answers) = (std::mem::take(&mut self.facts), std::mem::take(&mut self.answers));
-        Ok(Expected { facts, reply, answers, asks: std::mem::take(&mut self.asks) })
+        let (asks, places) = (std::mem::take(&mut self.asks), std::mem::take(&mut self.place_asks));
+        Ok(Expected { facts, reply, answers, asks, places })
     }
 
     /// Everything that a restart would need, in the order of ids.
@@ -346,6 +365,7 @@ impl Job {
                 .iter()
                 .map(|handle| OperationRow { operation: handle.id, cancelled: handle.cancelled })
                 .collect(),
+            again: self.again.filter(|_| !matches!(self.state, State::Completed { .. })),
             setbacks: self.setbacks(),
             state,
         }

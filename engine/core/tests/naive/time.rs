@@ -26,7 +26,8 @@ impl Naive {
             Some(poll) => Some(poll.hold_until),
             None => Some(session.contact.after(self.settings.session_timeout)),
         });
-        jobs.chain(sessions).chain(self.quarantines.iter().map(|(_, until)| *until)).min()
+        let quarantines = self.quarantines.iter().map(|(_, until)| *until);
+        jobs.chain(sessions).chain(quarantines).chain(self.looks().map(|(at, _)| at)).min()
     }
 
     pub(super) fn tick(&mut self, now: Timestamp, seen: &[Fact]) {
@@ -139,6 +140,8 @@ impl Naive {
         self.asking.clear();
         self.lonely.clear();
         self.started = now;
+        self.generation = 0;
+        self.loading = false;
         self.weights.clear();
         self.limits.clear();
         for job in self.jobs.clone() {
@@ -149,6 +152,7 @@ impl Naive {
             // What is deleted comes back with its job: only finished operations can be deleted.
             job.operations.iter_mut().for_each(|handle| handle.deleted = false);
             job.deadline = job.deadline.map(|at| at.max(self.grace));
+            job.look = job.again;
             match &mut job.state {
                 State::Leased { told, .. } => *told = Told::MayKnow,
                 State::Deciding { asked } => {

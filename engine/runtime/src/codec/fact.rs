@@ -1,8 +1,8 @@
 //! Records of the event feed: one fact each, with its time.
 
 use berth_core::{
-    AttemptDecided, AttemptFailed, Fact, InstanceName, JobCreated, JobId, LaneKey, LeaseId, SessionChanged, SessionEnd,
-    SessionOpened, Timestamp,
+    AttemptDecided, AttemptFailed, Fact, InstanceName, JobCreated, JobId, JobPlaced, LaneKey, LeaseId, SessionChanged,
+    SessionEnd, SessionOpened, Timestamp,
 };
 use berth_proto::store::{self as pb, feed_record::Fact as Kind};
 use prost::Message;
@@ -32,6 +32,7 @@ pub fn encode_feed(at: Timestamp, fact: &Fact, out: &mut Vec<u8>) {
             age: created.age,
             queue_timeout_ms: millis(created.queue_timeout),
             execution_timeout_ms: millis(created.execution_timeout),
+            again_at: created.again.map(|at| at.0),
         }),
         Fact::OperationAdded { operation, job, rank } => {
             Kind::OperationAdded(pb::OperationAdded { operation: id(operation.0), job: id(job.0), rank: *rank })
@@ -62,6 +63,13 @@ pub fn encode_feed(at: Timestamp, fact: &Fact, out: &mut Vec<u8>) {
             requirements: decided.requirements.as_ref().map(properties),
         }),
         Fact::DelayEnded { job, .. } => Kind::DelayEnded(id(job.0).expect("an id is always something")),
+        Fact::JobPlaced(placed) => Kind::JobPlaced(pb::JobPlaced {
+            job: id(placed.job.0),
+            lane: placed.lane.0.to_string(),
+            weight: placed.weight,
+            rank: placed.rank,
+            again_at: placed.again.map(|at| at.0),
+        }),
         Fact::JobRefused { job, text, .. } => {
             Kind::JobRefused(pb::JobRefused { job: id(job.0), text: text.to_string() })
         }
@@ -137,6 +145,7 @@ pub fn decode_feed(bytes: &[u8]) -> Result<(Timestamp, Fact), CodecError> {
             queued_at: at,
             queue_timeout: read_millis(created.queue_timeout_ms),
             execution_timeout: read_millis(created.execution_timeout_ms),
+            again: created.again_at.map(Timestamp),
         })),
         Kind::OperationAdded(added) => Fact::OperationAdded {
             operation: operation_id(added.operation)?,
@@ -168,6 +177,13 @@ pub fn decode_feed(bytes: &[u8]) -> Result<(Timestamp, Fact), CodecError> {
             requirements: decided.requirements.map(read_properties),
         })),
         Kind::DelayEnded(job) => Fact::DelayEnded { job: job_id(Some(job))?, at },
+        Kind::JobPlaced(placed) => Fact::JobPlaced(Box::new(JobPlaced {
+            job: job_id(placed.job)?,
+            lane: LaneKey(placed.lane.into()),
+            weight: placed.weight,
+            rank: placed.rank,
+            again: placed.again_at.map(Timestamp),
+        })),
         Kind::JobRefused(refused) => Fact::JobRefused { job: job_id(refused.job)?, at, text: refused.text.into() },
         Kind::JobCompleted(completed) => {
             let ran_ms = completed.ran_ms;

@@ -48,6 +48,7 @@ pub fn encode_job(row: &JobRow, out: &mut Vec<u8>) {
         setbacks: row.setbacks.as_deref().map(setbacks),
         delayed_until,
         limits: row.limits.iter().map(|limit| limit_row(limit)).collect(),
+        again_at: row.again.map(|at| at.0),
     };
     append(&message, out);
 }
@@ -90,6 +91,7 @@ pub fn decode_job(bytes: &[u8]) -> Result<JobRow, CodecError> {
         offers: row.offers,
         attempts_used: row.attempts_used,
         operations,
+        again: row.again_at.map(time),
         setbacks: row.setbacks.map(read_setbacks).transpose()?.map(Box::new),
         state,
     })

@@ -101,6 +101,7 @@ mod tests {
                 limits: Vec::new(),
                 age: number.wrapping_sub(1),
                 queued_at: Timestamp(if set(6) { number } else { 0 }),
+                again: None,
                 queue_timeout: None,
                 execution_timeout: None,
                 offers: number as u32,

@@ -114,6 +114,12 @@ fn change(fact: Fact, lookup: &Lookup) -> Change {
         Fact::LeaseWithdrawn { lease } => Change::LeaseWithdrawn(ev::Lease { lease, session: None }),
         Fact::AttemptLost { lease, code, .. } => Change::AttemptFailed(ev::AttemptFailed { lease, code }),
         Fact::AttemptFailed(of) => Change::AttemptFailed(ev::AttemptFailed { lease: of.lease, code: of.failed.code }),
+        Fact::JobPlaced(placed) => Change::JobPlaced(Box::new(ev::JobPlaced {
+            job: placed.job,
+            lane: placed.lane,
+            weight: placed.weight,
+            rank: placed.rank,
+        })),
         Fact::AttemptDecided(_) => Change::Other("attempt-decided".into()),
         Fact::DelayEnded { .. } => Change::Other("delay-ended".into()),
         Fact::JobRefused { job, at, .. } => {

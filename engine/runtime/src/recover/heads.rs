@@ -202,6 +202,7 @@ mod tests {
             limits: Vec::new(),
             age,
             queued_at: Timestamp(1),
+            again: None,
             queue_timeout: None,
             execution_timeout: None,
             offers: 0,

@@ -252,6 +252,7 @@ impl Fleet {
             weight: 1,
             rank: (self.next_job % 8) as i64,
             limits: Vec::new(),
+            again: Default::default(),
             queue_timeout: None,
             execution_timeout: Some(Duration::from_secs(7_200)),
         }

@@ -57,7 +57,7 @@ impl Server {
         let mut changed = BTreeSet::new();
         let mut last_number = 0;
         let mut answers = Vec::new();
-        let (mut asks, mut expected_asks) = (Vec::new(), Vec::new());
+        let (mut asks, mut expected_asks, mut expected_places) = (Vec::new(), Vec::new(), Vec::new());
         for told in events {
             let (event, attachment, token) = match told {
                 Told::Event { event, attachment, token } => (event, attachment, token),
@@ -87,6 +87,7 @@ impl Server {
                 let (facts, reply, answers) = match model.handle(now, &event, seen) {
                     Ok(expected) => {
                         expected_asks.extend(expected.asks);
+                        expected_places.extend(expected.places);
                         (expected.facts, Ok(expected.reply), expected.answers)
                     }
                     Err(rejection) => (Vec::new(), Err(rejection), Vec::new()),
@@ -116,7 +117,8 @@ impl Server {
             let tick = model.handle(now, &Event::Tick, seen).expect("time is never refused");
             rule!(*seen == tick.facts, "deadlines at {now:?}\n  made     {seen:?}\n  not      {:?}", tick.facts);
             expected_asks.extend(tick.asks);
-            check_asks(model, now, asks, expected_asks)?;
+            expected_places.extend(tick.places);
+            check_asks(model, now, asks, expected_asks, expected_places)?;
             let mut expected = model.finish_batch(now);
             let mut given: Vec<_> = answers.into_iter().map(unversioned).collect();
             given.sort_by_key(|answer| (answer.session, answer.poll));
@@ -285,18 +287,28 @@ impl Server {
 }
 
 /// Policies are asked what they should be asked, once each.
-fn check_asks(model: &mut Naive, now: Timestamp, asks: Vec<Question>, mut expected: Vec<(JobId, u32)>) -> Checked {
-    let mut attempts = Vec::new();
+fn check_asks(
+    model: &mut Naive,
+    now: Timestamp,
+    asks: Vec<Question>,
+    mut expected: Vec<(JobId, u32)>,
+    mut expected_places: Vec<JobId>,
+) -> Checked {
+    let (mut attempts, mut places) = (Vec::new(), Vec::new());
     for question in asks {
         match question {
             Question::Attempt(asked) => attempts.push((asked.lease.job, asked.revision)),
             Question::Unmatched(asked) => model.asked_unmatched(now, &asked).map_err(Violation)?,
+            Question::Place(asked) => places.extend(asked.iter().map(|asked| asked.job)),
         }
     }
     // Deadlines that come together have no order of their own.
     attempts.sort();
     expected.sort();
     rule!(attempts == expected, "asked about {attempts:?}, not {expected:?}");
+    places.sort();
+    expected_places.sort();
+    rule!(places == expected_places, "asked for the places of {places:?}, not {expected_places:?}");
     Ok(())
 }
 

@@ -37,6 +37,7 @@ pub(crate) enum Token {
     Nobody,
     Client { operation: OperationId },
     Bot { session: SessionId, poll: PollId },
+    Walk { walk: u64 },
 }
 
 /// Something that arrived.

@@ -12,6 +12,9 @@ impl World {
         if self.rng.chance(20) {
             return;
         }
+        let (lane, weight, rank, again) = self.first_place(JobId(operation.0));
+        // A hook may give it another rank, as long as that is more urgent.
+        let rank = rank - i64::from(self.rng.chance(200));
         let submit = Submit {
             operation,
             instance: instance.clone(),
@@ -21,10 +24,11 @@ impl World {
             lookup_began: self.now,
             requirements: needed(u64::from(number) + self.rng.below(30)),
             label: ["", "linux"][self.rng.index(2)].into(),
-            lane: LaneKey(["", "a", "b"][self.rng.index(3)].into()),
-            weight: self.rng.below(5) as u32,
-            rank: self.rng.below(5) as i64 - 2,
+            lane,
+            weight,
+            rank,
             limits: limits(&mut self.rng),
+            again,
             queue_timeout: timeout(&mut self.rng),
             execution_timeout: timeout(&mut self.rng),
         };

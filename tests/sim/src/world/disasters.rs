@@ -91,6 +91,7 @@ impl World {
         self.ledger.restarted(&mut server, unreleased, self.now)?;
         self.server = Some(server);
         self.consumer = None;
+        self.begin_policies();
         self.change_policy();
         Ok(())
     }

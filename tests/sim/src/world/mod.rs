@@ -6,6 +6,7 @@ mod clients;
 mod consumer;
 mod disasters;
 mod network;
+mod places;
 mod policy;
 mod process;
 mod settle;
@@ -13,7 +14,7 @@ mod settle;
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use berth_core::{
-    BotStatus, Event, InstanceName, JobId, LaneKey, Limit, OperationId, Property, PropertySet, Rejection, Reply,
+    Again, BotStatus, Event, InstanceName, JobId, LaneKey, Limit, OperationId, Property, PropertySet, Rejection, Reply,
     SessionId, Settings, Stage, Submit, Timestamp,
 };
 use berth_runtime::{
@@ -50,6 +51,7 @@ pub(crate) struct World {
     /// Decides for the consumer of the feed alone.
     ears: Rng,
     consumer: Option<consumer::Consumer>,
+    policies: places::Policies,
     now: Timestamp,
     settings: Settings,
     disk: Disk,
@@ -105,6 +107,7 @@ impl World {
             rng,
             ears: Rng::new(!seed),
             consumer: None,
+            policies: places::Policies::default(),
             now: START,
             settings,
             disk,
@@ -123,6 +126,7 @@ impl World {
             trace,
             broken,
         };
+        world.begin_policies();
         world.change_policy();
         Ok(world)
     }
@@ -143,6 +147,10 @@ impl World {
         if self.server.as_ref().is_some_and(Server::is_loading) && self.rng.chance(50) {
             return self.load();
         }
+        if self.may_walk() && self.rng.chance(60) {
+            self.walk();
+            return Ok(());
+        }
         match self.rng.below(1_000) {
             0..90 => self.submit(),
             90..115 => self.cancel(),
@@ -160,10 +168,14 @@ impl World {
             800..880 => self.begin_commit(),
             880..980 => return self.finish_commit(),
             980..984 => return self.crash(),
-            984..988 => self.check_idle()?,
+            984..988 => {
+                self.check_idle()?;
+                self.check_places()?;
+            }
             988..989 => self.fail_disk(),
             989..994 => self.bot_gives_up_call(),
             994..995 => self.release_bot(),
+            995..998 => self.activate(),
             _ => {}
         }
         Ok(())

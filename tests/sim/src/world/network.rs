@@ -23,7 +23,10 @@ impl World {
             Message::ToServer(incoming) => {
                 let ending = matches!(
                     incoming,
-                    Incoming::Event { event: Event::PollEnded { .. } | Event::Undelivered { .. }, .. }
+                    Incoming::Event {
+                        event: Event::PollEnded { .. } | Event::Undelivered { .. } | Event::Place(_),
+                        ..
+                    }
                 );
                 match &mut self.server {
                     // What the process tells itself is not lost on the way.

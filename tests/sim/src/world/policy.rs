@@ -51,6 +51,10 @@ impl World {
             match &question {
                 Question::Attempt(asked) => self.answer_attempt(asked),
                 Question::Unmatched(asked) => self.answer_unmatched(asked),
+                Question::Place(asked) => {
+                    let place = self.answers(asked);
+                    self.send_places(place, Token::Nobody);
+                }
             }
         }
     }

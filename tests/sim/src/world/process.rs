@@ -138,6 +138,7 @@ impl World {
     pub(super) fn reply(&mut self, token: Token, event: &Event, result: Result<Reply, Rejection>) -> Checked {
         match (token, result) {
             (Token::Nobody, _) => {}
+            (Token::Walk { walk }, _) => self.walked(walk),
             (Token::Bot { poll, .. }, Err(rejection)) => {
                 let waiting = |bot: &Bot| bot.call.as_ref().is_some_and(|call| call.poll == poll);
                 if let Some(bot) = self.bots.iter().position(waiting) {

@@ -33,13 +33,17 @@ impl World {
             for _ in 0..self.net.len() {
                 self.deliver_at(0, true)?;
             }
+            self.walk();
             if self.work_off()? {
                 self.end_drains();
                 self.calm_policy();
             }
             self.now = self.now.after(Duration::from_millis(200));
             let counts = self.server.as_ref().map(|server| server.partition.book().counts());
-            if self.net.is_empty() && counts.is_some_and(|counts| counts.queued + counts.executing == 0) {
+            if self.net.is_empty()
+                && self.has_walked()
+                && counts.is_some_and(|counts| counts.queued + counts.executing == 0)
+            {
                 return self.check_settled();
             }
         }

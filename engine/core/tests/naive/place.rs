@@ -1,0 +1,58 @@
+//! New places once more: what an answer changes, and who is asked about when.
+
+use super::*;
+use berth_core::{Again, JobPlaced, Place};
+
+const SECOND: Duration = Duration::from_secs(1);
+const MINUTE: Duration = Duration::from_secs(60);
+/// About as many jobs one question is.
+const ASKED: usize = 1_024;
+
+impl Naive {
+    pub(super) fn place(&mut self, now: Timestamp, place: &Place) {
+        if place.generation < self.generation {
+            return;
+        }
+        self.generation = place.generation;
+        for item in &place.items {
+            let known = |job: &&mut Job| job.id == item.job && !matches!(job.state, State::Completed { .. });
+            let Some(job) = self.jobs.iter_mut().find(known) else { continue };
+            let again = item.again.map(|after| now.after(after.max(SECOND)));
+            let was = (job.lane.clone(), job.weight, job.rank, job.again.is_some());
+            job.look = again;
+            if was == (item.lane.clone(), item.weight.max(1), item.rank, again.is_some()) {
+                continue;
+            }
+            (job.lane, job.weight, job.rank, job.again) = (item.lane.clone(), item.weight.max(1), item.rank, again);
+            let (instance, lane, weight) = (job.instance.clone(), job.lane.clone(), job.weight);
+            let placed = JobPlaced { job: job.id, lane: lane.clone(), weight, rank: job.rank, again };
+            self.facts.push(Fact::JobPlaced(Box::new(placed)));
+            self.set_weight(&instance, &lane, weight);
+        }
+    }
+
+    /// When a new job is asked about.
+    pub(super) fn first_look(&self, now: Timestamp, again: Again) -> Option<Timestamp> {
+        match again.after {
+            _ if again.generation < self.generation => Some(now),
+            after => after.map(|after| now.after(after.max(SECOND))),
+        }
+    }
+
+    pub(super) fn looks(&self) -> impl Iterator<Item = (Timestamp, JobId)> + '_ {
+        let waits = |job: &&Job| !matches!(job.state, State::Leased { .. } | State::Completed { .. });
+        let jobs = self.jobs.iter().filter(|_| !self.loading).filter(waits);
+        jobs.filter_map(|job| Some((job.look?, job.id)))
+    }
+
+    /// After everything else that is due.
+    pub(super) fn ask_places(&mut self, now: Timestamp) {
+        let mut due: Vec<_> = self.looks().filter(|(at, _)| *at <= now).collect();
+        due.sort();
+        assert!(due.len() <= ASKED, "the model asks once");
+        for (_, job) in due {
+            self.job_mut(job).look = Some(now.after(MINUTE));
+            self.place_asks.push(job);
+        }
+    }
+}
