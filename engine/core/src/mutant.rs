@@ -59,6 +59,10 @@ mutants! {
     EndedCallAsks,
     AvoidedBotServed,
     AvoidedForEver,
+    ChoiceIgnored,
+    WrongChoiceTaken,
+    PickyNotShown,
+    ClaimPassedOver,
     QuarantineIgnored,
     QuarantineEndless,
     // Questions.

@@ -18,6 +18,8 @@ pub struct Asking {
     pub attempts: bool,
     /// What becomes of jobs that nobody can serve.
     pub unmatched: bool,
+    /// Which lane a bot serves: asked by way of [`Chooser`](crate::Chooser).
+    pub choosing: bool,
 }
 
 /// A question for a policy.

@@ -11,7 +11,7 @@ use berth_core::{
     LeaseReport, Limit, OpenSession, OperationId, PollId, Property, PropertySet, Question, ReportedState, SessionId,
     Settings, Submit, Timestamp, UnmatchedDecided, UnmatchedVerdict, UpdateSession, Verdict, WorkerChange,
 };
-use naive::{Naive, State};
+use naive::{Naive, State, choice::Whim};
 use proptest::prelude::*;
 
 /// One random step. Numbers pick among what is there, so that shrinking keeps a step meaningful.
@@ -26,7 +26,7 @@ enum Act {
     PollEnded { pick: usize },
     Undelivered { pick: usize },
     Drain { bot: u8, on: bool },
-    Asking { attempts: bool, unmatched: bool },
+    Asking { attempts: bool, unmatched: bool, choosing: bool },
     Decide { pick: usize, stale: bool, verdict: Option<u32>, quarantine_s: u64 },
     Unmatched { pick: usize, refuse: bool },
     Release { bot: u8 },
@@ -54,7 +54,8 @@ fn acts() -> impl Strategy<Value = Act> {
         2 => any::<usize>().prop_map(|pick| Act::PollEnded { pick }),
         2 => any::<usize>().prop_map(|pick| Act::Undelivered { pick }),
         1 => (0..4_u8, any::<bool>()).prop_map(|(bot, on)| Act::Drain { bot, on }),
-        2 => (any::<bool>(), any::<bool>()).prop_map(|(attempts, unmatched)| Act::Asking { attempts, unmatched }),
+        2 => (any::<bool>(), any::<bool>(), any::<bool>())
+            .prop_map(|(attempts, unmatched, choosing)| Act::Asking { attempts, unmatched, choosing }),
         5 => (any::<usize>(), 0..8_u8, proptest::option::weighted(0.9, any::<u32>()), 0..90_u64).prop_map(
             |(pick, stale, verdict, quarantine_s)| Act::Decide {
                 pick,
@@ -94,7 +95,7 @@ impl Pair {
         Self {
             settings,
             now: Timestamp(1_000_000_000),
-            book: Book::new(settings),
+            book: choosing(Book::new(settings)),
             model: Naive::new(settings),
             applied: Book::new(settings),
             operations: Vec::new(),
@@ -121,7 +122,7 @@ impl Pair {
             Act::EndBatch => self.end_batch(),
             Act::Restart => {
                 self.end_batch();
-                self.book = Book::restore(self.settings, self.now, self.book.rows());
+                self.book = choosing(Book::restore(self.settings, self.now, self.book.rows()));
                 self.model.restart(self.now);
             }
             act => {
@@ -188,8 +189,8 @@ impl Pair {
                 Event::Undelivered { session, poll }
             }
             Act::Drain { bot, on } => Event::Drain { instance: "main".into(), bot_id: bot_name(bot), on },
-            Act::Asking { attempts, unmatched } => {
-                Event::Asking { instance: "main".into(), asking: Asking { attempts, unmatched } }
+            Act::Asking { attempts, unmatched, choosing } => {
+                Event::Asking { instance: "main".into(), asking: Asking { attempts, unmatched, choosing } }
             }
             Act::Decide { pick, stale, verdict, quarantine_s } => {
                 // The newest mostly: they may be open.
@@ -279,6 +280,7 @@ impl Pair {
     }
 
     fn handle(&mut self, event: Event) {
+        self.book.begin_batch();
         match self.book.handle(self.now, event.clone()) {
             Ok(step) => {
                 let expected = self.model.handle(self.now, &event, &step.facts).expect("the book accepted it");
@@ -367,6 +369,11 @@ impl Pair {
         self.operations.push(operation);
         operation
     }
+}
+
+fn choosing(mut book: Book) -> Book {
+    book.set_chooser(Box::new(Whim));
+    book
 }
 
 fn action(number: u32) -> AttemptAction {

@@ -21,7 +21,8 @@ impl House {
     fn new() -> Self {
         let book = Book::restore(Settings::default(), START, Rows::default());
         let mut house = Self { book, now: START, made: 0 };
-        house.handle(Event::Asking { instance: "main".into(), asking: Asking { attempts: false, unmatched: true } });
+        house
+            .handle(Event::Asking { instance: "main".into(), asking: Asking { unmatched: true, ..Asking::default() } });
         house
     }
 

@@ -12,7 +12,7 @@ impl Book {
         while self.job(index).state == JobState::Queued && !self.is_blocked(index) {
             let Some(session) = self.longest_asking(index) else { return };
             // Certain but for a job that is not loaded yet: then the bot waits for that one, and this one for them.
-            let Some(best) = self.best_for(session) else {
+            let Some(best) = self.best_for(now, session) else {
                 assert!(self.loading.is_some(), "at least the job itself is there for the bot");
                 return;
             };
@@ -24,7 +24,7 @@ impl Book {
     pub(super) fn fill(&mut self, now: Timestamp, index: SessionIx, step: &mut Step) {
         if self.takes_work(index) {
             while self.session(index).free() > 0 {
-                let Some(job) = self.best_for(index) else { break };
+                let Some(job) = self.best_for(now, index) else { break };
                 self.offer(now, job, index, step);
             }
         }

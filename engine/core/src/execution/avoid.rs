@@ -37,7 +37,7 @@ impl Book {
     }
 
     /// The job that this bot should take now.
-    pub(super) fn best_for(&mut self, index: SessionIx) -> Option<JobIx> {
+    pub(super) fn best_for(&mut self, now: Timestamp, index: SessionIx) -> Option<JobIx> {
         let class = self.session(index).class;
         let best = self.queue.best(class);
         let best = if self.picky.is_empty() {
@@ -46,7 +46,8 @@ impl Book {
             let picky = self.picky.values().copied().filter(|job| self.may_take(index, *job));
             picky.chain(best).min_by(|one, other| self.order(*one, *other))
         };
-        best.filter(|job| self.is_first(class, *job))
+        let best = best.filter(|job| self.is_first(class, *job))?;
+        Some(self.chosen(now, index, best))
     }
 
     /// The bot that has asked longest among those that may take the job.
@@ -102,7 +103,7 @@ impl Book {
         self.setbacks_of(index).is_some_and(|setbacks| setbacks.elsewhere)
     }
 
-    fn may_take(&self, session: SessionIx, index: JobIx) -> bool {
+    pub(super) fn may_take(&self, session: SessionIx, index: JobIx) -> bool {
         self.queue.serves(self.session(session).class, self.class_of(index))
             && !self.avoids(index, session)
             && !self.is_blocked(index)

@@ -136,7 +136,7 @@ impl Book {
         let asking: BTreeMap<_, _> = asking.collect();
         let mut asking: VecDeque<_> = asking.into_values().collect();
         while let Some(index) = asking.pop_front() {
-            if let Some(job) = self.best_for(index) {
+            if let Some(job) = self.best_for(now, index) {
                 self.offer(now, job, index, step);
                 // Behind the others, as with any offer.
                 asking.extend(self.session(index).ticket.map(|_| index));

@@ -10,6 +10,7 @@ mod apply;
 mod assign;
 mod avoid;
 mod cancel;
+mod choice;
 mod decide;
 mod drain;
 mod explain;
@@ -38,11 +39,14 @@ use std::{
 use rustc_hash::FxHashMap;
 use slab::Slab;
 
+use self::{
+    choice::Choice, jobs::Jobs, load::Loading, record::Records, session::Session, setback::Setback,
+    unmatched::Unmatched,
+};
 pub use self::{
     explain::{Waiting, Why},
     view::{Counts, JobView, LeaseView, OperationView, SessionView},
 };
-use self::{jobs::Jobs, load::Loading, record::Records, session::Session, setback::Setback, unmatched::Unmatched};
 use crate::{
     Answer, Asking, Event, Fact, InstanceName, JobId, Limit, OperationId, OperationRow, Rejection, SessionId, Step,
     Timestamp,
@@ -131,6 +135,7 @@ pub struct Book {
     changes: u64,
     /// Some time after a restart only.
     loading: Option<Loading>,
+    choice: Choice,
     /// Until then nothing is held against what a restart found: bots need time to come back.
     grace: Timestamp,
 }
@@ -173,6 +178,7 @@ impl Book {
             due: Vec::new(),
             changes: 0,
             loading: None,
+            choice: Choice::default(),
             grace: Timestamp::default(),
         }
     }

@@ -97,10 +97,14 @@ impl Session {
         &self.names
     }
 
+    /// Slots that something is in.
+    pub(super) fn busy(&self) -> u32 {
+        u32::try_from(self.jobs.len() + self.ghosts.len()).unwrap_or(u32::MAX)
+    }
+
     /// Slots that the bot could fill now.
     pub(super) fn free(&self) -> u32 {
-        let busy = u32::try_from(self.jobs.len() + self.ghosts.len()).unwrap_or(u32::MAX);
-        (self.slots + u32::from(broken(Mutant::OneSlotMore))).saturating_sub(busy)
+        (self.slots + u32::from(broken(Mutant::OneSlotMore))).saturating_sub(self.busy())
     }
 }
 

@@ -10,6 +10,7 @@
 
 mod aside;
 mod bits;
+mod choice;
 mod class;
 mod front;
 mod group;
@@ -23,7 +24,7 @@ use std::{collections::VecDeque, sync::Arc};
 use rustc_hash::FxHashMap;
 use slab::Slab;
 
-pub(crate) use self::bits::BitSet;
+pub(crate) use self::{bits::BitSet, choice::LaneHead};
 use self::{
     class::{CapabilityClass, RequirementClass},
     group::{Group, GroupIx},

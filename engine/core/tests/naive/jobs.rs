@@ -144,7 +144,7 @@ impl Naive {
             let asking = asking.filter(|session| !self.avoids(job, session));
             let Some(session) = asking.min_by_key(|session| session.ticket).map(|session| session.id) else { return };
             // At least the job itself fits; but a hidden one may come first.
-            let Some(best) = self.best(session) else { return };
+            let Some(best) = self.best(now, session) else { return };
             self.offer(now, best, session);
         }
     }

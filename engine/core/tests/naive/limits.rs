@@ -77,7 +77,7 @@ impl Naive {
             let plain = |job: &Job| job.setbacks.as_ref().is_none_or(|setbacks| !setbacks.elsewhere);
             let served = asking.into_iter().find(|(_, id)| self.best_of(*id, plain).is_some());
             let Some((_, id)) = served else { return };
-            let best = self.best(id).expect("there is one at least");
+            let best = self.best(now, id).expect("there is one at least");
             self.offer(now, best, id);
         }
     }

@@ -7,6 +7,7 @@ impl Naive {
     pub fn hide_all_but(&mut self, known: &BTreeSet<JobId>) {
         self.hidden = self.jobs.iter().filter(|job| !known.contains(&job.id)).cloned().collect();
         self.blind = !self.jobs.iter().any(|job| job.state == State::Queued && known.contains(&job.id));
+        self.loading = true;
         self.unloaded = self.hidden.iter().map(|job| job.id).collect();
     }
 
@@ -27,12 +28,13 @@ impl Naive {
         }
         self.hidden.clear();
         self.blind = false;
+        self.loading = false;
         self.unloaded.clear();
         let mut asking: Vec<_> = self.sessions.iter().filter_map(|s| Some((s.ticket?, s.id))).collect();
         asking.sort();
         let mut asking: VecDeque<_> = asking.into_iter().map(|(_, id)| id).collect();
         while let Some(id) = asking.pop_front() {
-            if let Some(job) = self.best(id) {
+            if let Some(job) = self.best(now, id) {
                 self.offer(now, job, id);
                 if self.session_mut(id).ticket.is_some() {
                     asking.push_back(id);

@@ -3,6 +3,7 @@
 //!
 //! Not a specification of its own: where the two differ, one of them is wrong, and `SEMANTICS` says which.
 
+pub mod choice;
 mod jobs;
 mod limits;
 mod load;
@@ -11,6 +12,7 @@ mod sessions;
 mod time;
 
 use std::{
+    cmp::Ordering,
     collections::{BTreeSet, VecDeque},
     sync::Arc,
     time::Duration,
@@ -61,6 +63,8 @@ pub struct Naive {
     hidden: Vec<Job>,
     /// Where they stand is not known: nobody is given anything.
     blind: bool,
+    /// Not all is loaded.
+    loading: bool,
     /// Those of them that are not loaded.
     unloaded: BTreeSet<JobId>,
 }
@@ -176,6 +180,7 @@ impl Naive {
             answers: Vec::new(),
             hidden: Vec::new(),
             blind: false,
+            loading: false,
             unloaded: BTreeSet::new(),
         }
     }
@@ -271,12 +276,13 @@ impl Naive {
     }
 
     /// The job that this bot should get now: of the lane with the least (running + 1) / weight, then by rank, then
-    /// by age. None while that is a hidden one, whatever became of it since.
-    fn best(&self, session: SessionId) -> Option<JobId> {
-        self.best_of(session, |_| true)
+    /// by age; unless a policy chooses another lane. None while that is a hidden one, whatever became of it since.
+    fn best(&self, now: Timestamp, session: SessionId) -> Option<JobId> {
+        let best = self.best_of(session, |_| true)?;
+        Some(self.chosen(now, self.session(session).expect("the model names sessions that it has")).unwrap_or(best))
     }
 
-    /// The same among some of those that are not hidden.
+    /// The same among some of those that are not hidden, by the built-in rule.
     fn best_of(&self, session: SessionId, among: impl Fn(&Job) -> bool) -> Option<JobId> {
         let session = self.session(session).expect("the model names sessions that it has");
         if self.blind {
@@ -286,13 +292,14 @@ impl Naive {
         let known = self.jobs.iter().filter(|job| job.state == State::Queued && !is_hidden(job) && among(job));
         let fitting = known.filter(|job| !self.avoids(job, session)).chain(&self.hidden);
         let fitting = fitting.filter(|job| self.fits(session, job) && !self.is_blocked(job));
-        let order = |job: &Job, other: &Job| {
-            let (mine, theirs) = (self.share(job), self.share(other));
-            let share = (mine.0 * theirs.1).cmp(&(theirs.0 * mine.1));
-            let owed = self.is_owed(other).cmp(&self.is_owed(job));
-            owed.then(share).then((job.rank, job.age).cmp(&(other.rank, other.age)))
-        };
-        fitting.min_by(|job, other| order(job, other)).filter(|job| !is_hidden(job)).map(|job| job.id)
+        fitting.min_by(|job, other| self.order(job, other)).filter(|job| !is_hidden(job)).map(|job| job.id)
+    }
+
+    fn order(&self, job: &Job, other: &Job) -> Ordering {
+        let (mine, theirs) = (self.share(job), self.share(other));
+        let share = (mine.0 * theirs.1).cmp(&(theirs.0 * mine.1));
+        let owed = self.is_owed(other).cmp(&self.is_owed(job));
+        owed.then(share).then((job.rank, job.age).cmp(&(other.rank, other.age)))
     }
 
     /// (running + 1, weight) of the job's lane.

@@ -195,7 +195,7 @@ impl Naive {
     pub(super) fn fill(&mut self, now: Timestamp, id: SessionId) {
         while self.takes_work(id)
             && self.session_mut(id).free() > 0
-            && let Some(job) = self.best(id)
+            && let Some(job) = self.best(now, id)
         {
             self.offer(now, job, id);
         }

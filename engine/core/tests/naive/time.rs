@@ -134,6 +134,7 @@ impl Naive {
         self.due.clear();
         self.hidden.clear();
         self.blind = false;
+        self.loading = false;
         self.unloaded.clear();
         self.records.clear();
         self.asking.clear();

@@ -10,6 +10,7 @@ mod faults;
 mod guests;
 mod hostile;
 mod imports;
+mod lanes;
 mod loading;
 mod memo;
 mod misdeeds;

@@ -26,7 +26,7 @@ use bytes::Bytes;
 use self::check::Told;
 use crate::{
     judge::{Checked, Violation, rule},
-    naive::Naive,
+    naive::{Naive, choice::Whim},
 };
 
 pub(crate) const PARTITION: PartitionId = PartitionId(7);
@@ -130,7 +130,8 @@ impl Server {
         let store = Arc::new(MemoryStore::open(disk));
         let fence = store.acquire(PARTITION).map_err(|error| Violation(format!("cannot acquire: {error}")))?;
         let recovered = recover(&*store, PARTITION, settings, now, limits);
-        let (partition, loader) = recovered.map_err(|error| Violation(format!("cannot recover: {error}")))?;
+        let (mut partition, loader) = recovered.map_err(|error| Violation(format!("cannot recover: {error}")))?;
+        partition.set_chooser(Box::new(Whim));
         let next_sequence = store.next_sequence(PARTITION).map_err(|error| Violation(error.to_string()))?;
         Ok(Self {
             store,

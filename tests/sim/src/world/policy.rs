@@ -10,7 +10,11 @@ impl World {
     /// Other policies are active from now on.
     pub(super) fn change_policy(&mut self) {
         for instance in ["main", "side"] {
-            let asking = Asking { attempts: self.rng.chance(800), unmatched: self.rng.chance(700) };
+            let asking = Asking {
+                attempts: self.rng.chance(800),
+                unmatched: self.rng.chance(700),
+                choosing: self.rng.chance(500),
+            };
             self.set_policy(instance, asking);
         }
     }
