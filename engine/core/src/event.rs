@@ -3,8 +3,8 @@
 use std::{sync::Arc, time::Duration};
 
 use crate::{
-    Asking, Decided, Digest, Fact, InstanceName, JobId, JobRow, LaneKey, LeaseId, Limit, LimitState, OperationId,
-    Outcome, PollId, PropertySet, Question, SessionId, Timestamp, UnmatchedDecided,
+    Asking, Decided, Digest, Fact, InstanceName, JobId, JobRow, LaneKey, LeaseId, Limit, LimitState, Matched,
+    OperationId, Outcome, PollId, PropertySet, Question, SessionId, Timestamp, UnmatchedDecided,
     mutant::{Mutant, broken},
 };
 
@@ -70,6 +70,8 @@ pub enum Event {
     },
     /// A policy says what becomes of a job after an attempt that failed.
     Decided(Box<Decided>),
+    /// A policy says how well jobs and bots fit each other.
+    Matched(Box<Matched>),
     /// A policy says what becomes of jobs that nobody can serve.
     Unmatched(Box<UnmatchedDecided>),
     /// Time has passed: deadlines may be due.
@@ -101,6 +103,7 @@ impl Event {
             | Event::Release { .. }
             | Event::Asking { .. }
             | Event::Decided(_)
+            | Event::Matched(_)
             | Event::Unmatched(_)
             | Event::Tick
             | Event::JobsLoaded { .. } => false,
@@ -126,6 +129,8 @@ pub struct Submit {
     pub lookup_began: Timestamp,
     /// What a bot must offer.
     pub requirements: PropertySet,
+    /// What it should offer if one that does is asking when the job begins to wait: a superset of `requirements`.
+    pub preferred: Option<PropertySet>,
     /// The policy's word for this kind of job.
     pub label: Arc<str>,
     /// Lane within the instance.
@@ -176,6 +181,8 @@ pub struct OpenSession {
     pub hold_when_full: bool,
     /// Its health.
     pub status: BotStatus,
+    /// How good a bot it is: of several that ask and fit a job equally, the one with the largest goes first.
+    pub score: u32,
     /// This call.
     pub poll: PollId,
     /// Until when the call may be held; `None`: it is answered at once.
@@ -212,6 +219,8 @@ pub struct WorkerChange {
     pub slots: u32,
     /// As in [`OpenSession`].
     pub hold_when_full: bool,
+    /// As in [`OpenSession`].
+    pub score: u32,
 }
 
 /// What a bot says of one lease.

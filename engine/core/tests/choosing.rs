@@ -80,6 +80,7 @@ fn submit_to(book: &mut Book, instance: &str, job: u128, lane: &str, weight: u32
         limits: Vec::new(),
         queue_timeout: None,
         execution_timeout: None,
+        preferred: None,
     };
     book.handle(now, Event::Submit(Box::new(submit))).expect("the job is new");
 }
@@ -98,6 +99,7 @@ fn open(book: &mut Book, now: Timestamp, instance: &str, bot: &str, slots: u32) 
         status: BotStatus::Ok,
         poll: PollId(1),
         hold_until: None,
+        score: 0,
     }));
     let facts = book.handle(now, event).expect("the session is new").facts;
     let offered = |fact: &Fact| match fact {

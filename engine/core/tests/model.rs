@@ -8,29 +8,92 @@ use std::{sync::Arc, time::Duration};
 
 use berth_core::{
     Answer, Asking, AttemptAction, Book, BotStatus, Decided, Digest, Effect, Event, Fact, JobId, LaneKey, LeaseId,
-    LeaseReport, Limit, OpenSession, OperationId, PollId, Property, PropertySet, Question, ReportedState, SessionId,
-    Settings, Submit, Timestamp, UnmatchedDecided, UnmatchedVerdict, UpdateSession, Verdict, WorkerChange,
+    LeaseReport, Limit, Matched, OpenSession, OperationId, PollId, Property, PropertySet, Question, ReportedState,
+    SessionId, Settings, Submit, Timestamp, UnmatchedDecided, UnmatchedVerdict, UpdateSession, Verdict, WorkerChange,
 };
-use naive::{Naive, State, choice::Whim};
+use naive::{
+    Naive, State,
+    choice::Whim,
+    matching::{Pair as PairAsked, pairs_of},
+};
 use proptest::prelude::*;
 
 /// One random step. Numbers pick among what is there, so that shrinking keeps a step meaningful.
 #[derive(Clone, Debug)]
 enum Act {
-    Submit { action: u8, needs: u8, lane: u8, weight: u32, rank: i64, flags: u8, lookup_age_s: u64, timeouts: u8 },
-    Cached { action: u8 },
-    Cancel { pick: usize },
-    Delete { pick: usize },
-    Open { bot: u8, offers: u8, slots: u32, flags: u8, hold_s: Option<u64> },
-    Update { pick: usize, keep: u8, states: u64, status: u8, change: u8, hold_s: Option<u64> },
-    PollEnded { pick: usize },
-    Undelivered { pick: usize },
-    Drain { bot: u8, on: bool },
-    Asking { attempts: bool, unmatched: bool, choosing: bool },
-    Decide { pick: usize, stale: bool, verdict: Option<u32>, quarantine_s: u64 },
-    Unmatched { pick: usize, refuse: bool },
-    Release { bot: u8 },
-    Pass { ms: u64 },
+    Submit {
+        action: u8,
+        needs: u8,
+        lane: u8,
+        weight: u32,
+        rank: i64,
+        flags: u8,
+        lookup_age_s: u64,
+        timeouts: u8,
+        wish: bool,
+    },
+    Cached {
+        action: u8,
+    },
+    Cancel {
+        pick: usize,
+    },
+    Delete {
+        pick: usize,
+    },
+    Open {
+        bot: u8,
+        offers: u8,
+        slots: u32,
+        flags: u8,
+        score: u32,
+        hold_s: Option<u64>,
+    },
+    Update {
+        pick: usize,
+        keep: u8,
+        states: u64,
+        status: u8,
+        change: u8,
+        hold_s: Option<u64>,
+    },
+    PollEnded {
+        pick: usize,
+    },
+    Undelivered {
+        pick: usize,
+    },
+    Drain {
+        bot: u8,
+        on: bool,
+    },
+    Asking {
+        attempts: bool,
+        unmatched: bool,
+        choosing: bool,
+        matching: u64,
+    },
+    Match {
+        pick: usize,
+        fault: u8,
+        scores: u64,
+    },
+    Decide {
+        pick: usize,
+        stale: bool,
+        verdict: Option<u32>,
+        quarantine_s: u64,
+    },
+    Unmatched {
+        pick: usize,
+        refuse: bool,
+    },
+    Release {
+        bot: u8,
+    },
+    Pass {
+        ms: u64,
+    },
     EndBatch,
     Restart,
 }
@@ -38,24 +101,28 @@ enum Act {
 fn acts() -> impl Strategy<Value = Act> {
     let hold = || proptest::option::weighted(0.85, 0..40_u64);
     prop_oneof![
-        8 => (0..6_u8, 0..5_u8, 0..3_u8, 1..4_u32, -1..2_i64, 0..16_u8, 0..15_u64, 0..9_u8).prop_map(
-            |(action, needs, lane, weight, rank, flags, lookup_age_s, timeouts)| Act::Submit {
-                action, needs, lane, weight, rank, flags, lookup_age_s, timeouts
+        8 => (0..6_u8, 0..5_u8, 0..3_u8, 1..4_u32, -1..2_i64, 0..16_u8, 0..15_u64, 0..9_u8, any::<bool>()).prop_map(
+            |(action, needs, lane, weight, rank, flags, lookup_age_s, timeouts, wish)| Act::Submit {
+                action, needs, lane, weight, rank, flags, lookup_age_s, timeouts, wish
             }
         ),
         1 => (0..6_u8).prop_map(|action| Act::Cached { action }),
         2 => any::<usize>().prop_map(|pick| Act::Cancel { pick }),
         1 => any::<usize>().prop_map(|pick| Act::Delete { pick }),
-        3 => (0..4_u8, 0..4_u8, 0..4_u32, 0..8_u8, hold())
-            .prop_map(|(bot, offers, slots, flags, hold_s)| Act::Open { bot, offers, slots, flags, hold_s }),
+        3 => (0..4_u8, 0..4_u8, 0..4_u32, 0..8_u8, 0..3_u32, hold()).prop_map(
+            |(bot, offers, slots, flags, score, hold_s)| Act::Open { bot, offers, slots, flags, score, hold_s }
+        ),
         12 => (any::<usize>(), any::<u8>(), any::<u64>(), 0..12_u8, 0..24_u8, hold()).prop_map(
             |(pick, keep, states, status, change, hold_s)| Act::Update { pick, keep, states, status, change, hold_s }
         ),
         2 => any::<usize>().prop_map(|pick| Act::PollEnded { pick }),
         2 => any::<usize>().prop_map(|pick| Act::Undelivered { pick }),
         1 => (0..4_u8, any::<bool>()).prop_map(|(bot, on)| Act::Drain { bot, on }),
-        2 => (any::<bool>(), any::<bool>(), any::<bool>())
-            .prop_map(|(attempts, unmatched, choosing)| Act::Asking { attempts, unmatched, choosing }),
+        2 => (any::<bool>(), any::<bool>(), any::<bool>(), 0..4_u64).prop_map(
+            |(attempts, unmatched, choosing, matching)| Act::Asking { attempts, unmatched, choosing, matching }
+        ),
+        5 => (any::<usize>(), 0..6_u8, any::<u64>())
+            .prop_map(|(pick, fault, scores)| Act::Match { pick, fault, scores }),
         5 => (any::<usize>(), 0..8_u8, proptest::option::weighted(0.9, any::<u32>()), 0..90_u64).prop_map(
             |(pick, stale, verdict, quarantine_s)| Act::Decide {
                 pick,
@@ -136,7 +203,7 @@ impl Pair {
 
     fn event(&mut self, act: Act) -> Option<Event> {
         Some(match act {
-            Act::Submit { action, needs, lane, weight, rank, flags, lookup_age_s, timeouts } => {
+            Act::Submit { action, needs, lane, weight, rank, flags, lookup_age_s, timeouts, wish } => {
                 let operation = self.new_operation();
                 let ago = Timestamp(self.now.0 - Duration::from_secs(lookup_age_s).as_micros() as u64);
                 let timeout = |n: u8| (n > 0).then(|| Duration::from_secs(u64::from(n) * 20));
@@ -145,6 +212,7 @@ impl Pair {
                     skip_cache_lookup: flags & 12 == 4,
                     lookup_began: ago,
                     requirements: needed(needs),
+                    preferred: (wish && needs < 3).then(|| needed(needs.max(1) + 1)),
                     lane: LaneKey(["", "a", "b"][usize::from(lane)].into()),
                     weight,
                     rank,
@@ -164,7 +232,7 @@ impl Pair {
                 let job = self.book.operation(operation).map_or(JobId(operation.0), |view| view.job);
                 Event::Delete { operation, job }
             }
-            Act::Open { bot, offers, slots, flags, hold_s } => Event::OpenSession(Box::new(OpenSession {
+            Act::Open { bot, offers, slots, flags, score, hold_s } => Event::OpenSession(Box::new(OpenSession {
                 session: SessionId(self.id()),
                 instance: "main".into(),
                 bot_id: bot_name(bot),
@@ -173,6 +241,7 @@ impl Pair {
                 slots,
                 hold_when_full: flags & 1 == 1,
                 status: if flags & 6 == 6 { BotStatus::Unhealthy } else { BotStatus::Ok },
+                score,
                 poll: PollId(self.id() as u64),
                 hold_until: hold_s.map(|s| self.now.after(Duration::from_secs(s))),
             })),
@@ -189,14 +258,26 @@ impl Pair {
                 Event::Undelivered { session, poll }
             }
             Act::Drain { bot, on } => Event::Drain { instance: "main".into(), bot_id: bot_name(bot), on },
-            Act::Asking { attempts, unmatched, choosing } => {
-                Event::Asking { instance: "main".into(), asking: Asking { attempts, unmatched, choosing } }
+            Act::Asking { attempts, unmatched, choosing, matching } => {
+                let matching = (matching > 0).then_some(matching / 2);
+                Event::Asking { instance: "main".into(), asking: Asking { attempts, unmatched, matching, choosing } }
+            }
+            Act::Match { pick, fault, scores } => {
+                let asked = self.questions.iter().filter_map(|question| match question {
+                    Question::Match(asked) => Some(asked),
+                    Question::Attempt(_) | Question::Unmatched(_) => None,
+                });
+                let asked: Vec<_> = asked.collect();
+                let asked = (**choose(&asked, asked.len().saturating_sub(1 + pick % 4))?).clone();
+                let score = |at: usize| (scores >> (at % 20 * 3)) as u32 % 4;
+                let scores = (fault > 0).then(|| (0..asked.pairs.len()).map(score).collect());
+                Event::Matched(Box::new(Matched { asked: *asked, scores }))
             }
             Act::Decide { pick, stale, verdict, quarantine_s } => {
                 // The newest mostly: they may be open.
                 let asked = self.questions.iter().filter_map(|question| match question {
                     Question::Attempt(asked) => Some((asked.lease.job, asked.revision)),
-                    Question::Unmatched(_) => None,
+                    Question::Unmatched(_) | Question::Match(_) => None,
                 });
                 let asked: Vec<_> = asked.collect();
                 let (job, revision) = *choose(&asked, asked.len().saturating_sub(1 + pick % 4))?;
@@ -208,7 +289,7 @@ impl Pair {
             Act::Unmatched { pick, refuse } => {
                 let asked = self.questions.iter().filter_map(|question| match question {
                     Question::Unmatched(asked) => Some((asked.class.clone(), asked.revision)),
-                    Question::Attempt(_) => None,
+                    Question::Attempt(_) | Question::Match(_) => None,
                 });
                 let asked: Vec<_> = asked.collect();
                 let (class, revision) = choose(&asked, asked.len().saturating_sub(1 + pick % 4))?.clone();
@@ -262,6 +343,7 @@ impl Pair {
             capabilities: offered(change + 1),
             slots: u32::from(keep) % 4,
             hold_when_full: keep & 32 == 0,
+            score: u32::from(keep) / 64,
         });
         UpdateSession {
             session: id,
@@ -291,7 +373,7 @@ impl Pair {
                     _ => None,
                 });
                 assert_eq!(answers.collect::<Vec<_>>(), expected.answers, "answers within {event:?}");
-                self.note_questions(&step.effects, expected.asks, &event);
+                self.note_questions(&step.effects, expected.asks, expected.pairs, &event);
                 self.note(&step.facts);
             }
             Err(rejection) => {
@@ -300,12 +382,19 @@ impl Pair {
         }
     }
 
-    fn note_questions(&mut self, effects: &[Effect], mut expected: Vec<(JobId, u32)>, event: &Event) {
-        let mut asks = Vec::new();
+    fn note_questions(
+        &mut self,
+        effects: &[Effect],
+        mut expected: Vec<(JobId, u32)>,
+        mut expected_pairs: Vec<PairAsked>,
+        event: &Event,
+    ) {
+        let (mut asks, mut pairs) = (Vec::new(), Vec::new());
         for effect in effects {
             let Effect::Ask(question) = effect else { continue };
             match question {
                 Question::Attempt(asked) => asks.push((asked.lease.job, asked.revision)),
+                Question::Match(asked) => pairs.extend(pairs_of(asked)),
                 Question::Unmatched(asked) => {
                     self.model.asked_unmatched(self.now, asked).expect("the question may be asked");
                 }
@@ -316,6 +405,9 @@ impl Pair {
         asks.sort();
         expected.sort();
         assert_eq!(asks, expected, "questions of {event:?}");
+        pairs.sort();
+        expected_pairs.sort();
+        assert_eq!(pairs, expected_pairs, "pairs of {event:?}");
     }
 
     fn end_batch(&mut self) {
@@ -398,6 +490,7 @@ fn submit(operation: OperationId, action: u8) -> Submit {
         skip_cache_lookup: false,
         lookup_began: Timestamp(0),
         requirements: PropertySet::default(),
+        preferred: None,
         label: "".into(),
         lane: LaneKey::default(),
         weight: 1,

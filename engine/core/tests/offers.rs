@@ -30,6 +30,7 @@ fn submit(operation: u128, action: u8) -> Submit {
         limits: Vec::new(),
         queue_timeout: None,
         execution_timeout: None,
+        preferred: None,
     }
 }
 
@@ -45,6 +46,7 @@ fn open(book: &mut Book, session: u128, bot: &str, slots: u32, capabilities: Pro
         status: BotStatus::Ok,
         poll: PollId(1),
         hold_until: Some(soon()),
+        score: 0,
     }));
     book.handle(NOW, event).expect("the session is new");
 }

@@ -51,6 +51,7 @@ impl House {
                 limits: Vec::new(),
                 queue_timeout: None,
                 execution_timeout: None,
+                preferred: None,
             })));
             operation
         };
@@ -70,6 +71,7 @@ impl House {
             status: BotStatus::Ok,
             poll: PollId(1),
             hold_until: None,
+            score: 0,
         })));
     }
 

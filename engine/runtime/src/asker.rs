@@ -1,8 +1,8 @@
 //! Asks policies what core wants to know, off the driver's loop, and hands the answers back as events.
 //!
 //! Core does not wait for ever: its own deadline decides without us. So an answer may come too late, and core drops it;
-//! a question that waited too long for its turn is not even asked. What a question and an answer are is in
-//! `berth_core::Question`; who answers is the [`Policy`] port.
+//! a question that waited too long for its turn is not even asked, unless its answer is good for later jobs, too. What a
+//! question and an answer are is in `berth_core::Question`; who answers is the [`Policy`] port.
 
 use std::{
     sync::Arc,
@@ -10,7 +10,8 @@ use std::{
 };
 
 use berth_core::{
-    AttemptAction, AttemptAsked, Decided, Event, LeaseId, Question, UnmatchedAsked, UnmatchedDecided, Verdict,
+    AttemptAction, AttemptAsked, Decided, Event, LeaseId, MatchAsked, Matched, Question, UnmatchedAsked,
+    UnmatchedDecided, Verdict,
 };
 use berth_proto::{
     reapi::{ActionResult, RequestMetadata},
@@ -26,7 +27,7 @@ use crate::{
     partition::{Attachment, Input},
     policy::{
         Policy,
-        hooks::{AttemptQuestion, Requester, UnmatchedQuestion},
+        hooks::{AttemptQuestion, MatchQuestion, Requester, UnmatchedQuestion},
     },
     resources,
 };
@@ -58,13 +59,15 @@ impl Asker {
         let permits = Arc::new(Semaphore::new(CALLS_MAX));
         while let Some((since, question)) = questions.recv().await {
             let Ok(permit) = permits.clone().acquire_owned().await else { return };
-            if since.elapsed() > USEFUL {
+            let lasts = matches!(question, Question::Match(_));
+            if since.elapsed() > USEFUL && !lasts {
                 continue;
             }
             let asker = self.clone();
             tokio::spawn(async move {
                 let (event, attachment) = match question {
                     Question::Attempt(asked) => asker.attempt(*asked).await,
+                    Question::Match(asked) => (asker.matches(*asked).await, Attachment::default()),
                     Question::Unmatched(asked) => (asker.unmatched(*asked).await, Attachment::default()),
                 };
                 asker.send(event, attachment).await;
@@ -107,6 +110,22 @@ impl Asker {
         };
         let verdict = tokio::task::spawn_blocking(call).await.ok().flatten();
         Event::Unmatched(Box::new(UnmatchedDecided { class, revision, verdict }))
+    }
+
+    async fn matches(&self, asked: MatchAsked) -> Event {
+        let policy = self.policy.clone();
+        let question = asked.clone();
+        let call = move || {
+            policy.matches(&MatchQuestion {
+                instance: &question.instance.0,
+                needs: &question.needs,
+                offers: &question.offers,
+                pairs: &question.pairs,
+            })
+        };
+        let fit = tokio::task::spawn_blocking(call).await.ok().flatten();
+        let scores = fit.filter(|fit| fit.lasting).map(|fit| fit.scores);
+        Event::Matched(Box::new(Matched { asked, scores }))
     }
 
     async fn send(&self, event: Event, attachment: Attachment) {

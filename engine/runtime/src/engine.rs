@@ -313,7 +313,9 @@ impl Engine {
     pub async fn learn_asks(&self, instances: &[InstanceName]) -> Result<(), EngineError> {
         for instance in instances {
             let asks = self.policy.asks(&instance.0);
-            let asking = Asking { attempts: asks.attempt, unmatched: asks.unmatched, choosing: asks.choosing };
+            let matching = asks.matching.then(|| self.policy.generation());
+            let asking =
+                Asking { attempts: asks.attempt, unmatched: asks.unmatched, matching, choosing: asks.choosing };
             let event = Event::Asking { instance: instance.clone(), asking };
             self.event(event, Attachment::default()).await?;
         }

@@ -108,6 +108,7 @@ fn submit(operation: u128) -> Submit {
         limits: Vec::new(),
         queue_timeout: None,
         execution_timeout: None,
+        preferred: None,
     }
 }
 

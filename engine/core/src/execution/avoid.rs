@@ -50,15 +50,6 @@ impl Book {
         Some(self.chosen(now, index, best))
     }
 
-    /// The bot that has asked longest among those that may take the job.
-    pub(super) fn longest_asking(&self, index: JobIx) -> Option<SessionIx> {
-        if !self.is_picky(index) {
-            return self.queue.longest_waiting(self.class_of(index));
-        }
-        let asking = self.sessions.iter().filter_map(|(at, session)| Some((session.ticket?, SessionIx(at as u32))));
-        asking.filter(|(_, session)| self.may_take(*session, index)).min().map(|(_, session)| session)
-    }
-
     /// Bots went away or take no work any more: jobs that kept away from others for their sake may have to do without.
     pub(super) fn serve_picky(&mut self, now: Timestamp, step: &mut Step) {
         if !std::mem::take(&mut self.fewer_bots) || self.picky.is_empty() {
@@ -99,7 +90,7 @@ impl Book {
     }
 
     /// Whether there are bots that the job keeps away from. Does not change while it waits.
-    fn is_picky(&self, index: JobIx) -> bool {
+    pub(super) fn is_picky(&self, index: JobIx) -> bool {
         self.setbacks_of(index).is_some_and(|setbacks| setbacks.elsewhere)
     }
 

@@ -19,6 +19,8 @@ mod job;
 mod jobs;
 mod limits;
 mod load;
+mod matching;
+mod prefer;
 mod quarantine;
 mod record;
 mod report;
@@ -40,11 +42,12 @@ use rustc_hash::FxHashMap;
 use slab::Slab;
 
 use self::{
-    choice::Choice, jobs::Jobs, load::Loading, record::Records, session::Session, setback::Setback,
-    unmatched::Unmatched,
+    choice::Choice, jobs::Jobs, load::Loading, matching::Matching, prefer::Preferences, record::Records,
+    session::Session, setback::Setback, unmatched::Unmatched,
 };
 pub use self::{
     explain::{Waiting, Why},
+    matching::PAIRS_MAX,
     view::{Counts, JobView, LeaseView, OperationView, SessionView},
 };
 use crate::{
@@ -136,6 +139,8 @@ pub struct Book {
     /// Some time after a restart only.
     loading: Option<Loading>,
     choice: Choice,
+    matching: Matching,
+    preferences: Preferences,
     /// Until then nothing is held against what a restart found: bots need time to come back.
     grace: Timestamp,
 }
@@ -179,6 +184,8 @@ impl Book {
             changes: 0,
             loading: None,
             choice: Choice::default(),
+            matching: Matching::default(),
+            preferences: Preferences::default(),
             grace: Timestamp::default(),
         }
     }
@@ -202,14 +209,16 @@ impl Book {
             Event::Undelivered { session, poll } => self.undelivered(now, session, poll, &mut step),
             Event::Drain { instance, bot_id, on } => self.drain(now, instance, bot_id, on, &mut step),
             Event::Release { instance, bot_id } => self.release(now, instance, bot_id, &mut step),
-            Event::Asking { instance, asking } => self.set_asking(now, instance, asking),
+            Event::Asking { instance, asking } => self.set_asking(now, instance, asking, &mut step),
             Event::Decided(decided) => self.decided(now, *decided, &mut step),
+            Event::Matched(matched) => self.matched(now, *matched, &mut step),
             Event::Unmatched(decided) => self.unmatched_decided(now, *decided, &mut step),
             Event::Tick => self.tick(now, &mut step),
             Event::JobsLoaded { rows, last } => self.load(now, rows, last, &mut step),
         }
         self.serve_freed(now, &mut step);
         self.serve_picky(now, &mut step);
+        self.ask_matches(now, &mut step);
         Ok(step)
     }
 
@@ -224,7 +233,10 @@ impl Book {
         let timers = self.timers.first().map(|(at, _)| *at);
         let quarantines = self.quarantine_ends.first().map(|(at, _)| *at);
         let pending = self.pending.first().map(|(at, _)| *at);
-        [timers, pending, quarantines, self.unmatched.next_look].into_iter().flatten().min()
+        [timers, pending, quarantines, self.unmatched.next_look, self.matching.next_deadline()]
+            .into_iter()
+            .flatten()
+            .min()
     }
 
     fn emit(&mut self, fact: Fact, step: &mut Step) {

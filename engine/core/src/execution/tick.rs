@@ -21,6 +21,7 @@ impl Book {
             }
         }
         self.end_quarantines(now, step);
+        self.look_at_matches(now, step);
         if step.facts.len() < TICK_FACTS {
             self.look_for_unmatched(now, step);
         }
@@ -79,6 +80,7 @@ impl Book {
             self.forget_result(index);
             self.setbacks.remove(&index);
             self.limits.remove(&index);
+            self.drop_wish(index);
             self.forget_handles(index);
             self.queue.leave_line(self.job(index).line);
             self.jobs.remove(index);

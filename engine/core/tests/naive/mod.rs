@@ -7,12 +7,13 @@ pub mod choice;
 mod jobs;
 mod limits;
 mod load;
+pub mod matching;
 mod questions;
 mod sessions;
 mod time;
 
 use std::{
-    cmp::Ordering,
+    cmp::{Ordering, Reverse},
     collections::{BTreeSet, VecDeque},
     sync::Arc,
     time::Duration,
@@ -63,6 +64,11 @@ pub struct Naive {
     hidden: Vec<Job>,
     /// Where they stand is not known: nobody is given anything.
     blind: bool,
+    /// What policies said of pairs, and when what they were asked is asked again.
+    known: Vec<(matching::Pair, u32)>,
+    open: Vec<(matching::Pair, Timestamp)>,
+    /// Pairs that they are asked about.
+    wondered: Vec<matching::Pair>,
     /// Not all is loaded.
     loading: bool,
     /// Those of them that are not loaded.
@@ -76,6 +82,7 @@ pub struct Job {
     pub action: Digest,
     pub do_not_cache: bool,
     pub requirements: PropertySet,
+    pub preferred: Option<PropertySet>,
     pub label: Arc<str>,
     pub lane: LaneKey,
     pub weight: u32,
@@ -128,6 +135,7 @@ pub struct Session {
     pub slots: u32,
     pub hold_when_full: bool,
     pub status: BotStatus,
+    pub score: u32,
     pub opened_at: Timestamp,
     /// In the order in which they were given.
     pub leases: Vec<JobId>,
@@ -154,6 +162,8 @@ pub struct Expected {
     pub answers: Vec<Answer>,
     /// Jobs and revisions about which a policy is asked.
     pub asks: Vec<(JobId, u32)>,
+    /// Pairs about which a policy is asked.
+    pub pairs: Vec<matching::Pair>,
 }
 
 impl Naive {
@@ -180,6 +190,9 @@ impl Naive {
             answers: Vec::new(),
             hidden: Vec::new(),
             blind: false,
+            known: Vec::new(),
+            open: Vec::new(),
+            wondered: Vec::new(),
             loading: false,
             unloaded: BTreeSet::new(),
         }
@@ -200,17 +213,20 @@ impl Naive {
             Event::Undelivered { session, poll } => self.take_back(now, *session, Told::Once(*poll)),
             Event::Drain { instance, bot_id, on } => self.drain(now, instance, bot_id, *on),
             Event::Release { instance, bot_id } => self.release(now, instance, bot_id),
-            Event::Asking { instance, asking } => self.set_asking(instance, *asking),
+            Event::Asking { instance, asking } => self.set_asking(now, instance, *asking),
             Event::Decided(decided) => self.decided(now, decided),
+            Event::Matched(matched) => self.matched(now, matched),
             Event::Unmatched(decided) => self.unmatched(now, decided, seen),
             Event::Tick => self.tick(now, seen),
             Event::JobsLoaded { rows, last } => self.loaded(now, rows, *last),
         }
         self.serve_freed(now);
         self.serve_all_picky(now);
+        self.wonder(now);
         self.note_lonely(now);
         let (facts, answers) = (std::mem::take(&mut self.facts), std::mem::take(&mut self.answers));
-        Ok(Expected { facts, reply, answers, asks: std::mem::take(&mut self.asks) })
+        let (asks, pairs) = (std::mem::take(&mut self.asks), std::mem::take(&mut self.wondered));
+        Ok(Expected { facts, reply, answers, asks, pairs })
     }
 
     /// Everything that a restart would need, in the order of ids.
@@ -267,12 +283,6 @@ impl Naive {
 
     fn session_mut(&mut self, session: SessionId) -> &mut Session {
         self.sessions.iter_mut().find(|known| known.id == session).expect("the model names sessions that it has")
-    }
-
-    fn fits(&self, session: &Session, job: &Job) -> bool {
-        let has = |offer: &PropertySet, wanted| offer.iter().any(|property| property == wanted);
-        session.instance == job.instance
-            && session.capabilities.iter().any(|offer| job.requirements.iter().all(|wanted| has(offer, wanted)))
     }
 
     /// The job that this bot should get now: of the lane with the least (running + 1) / weight, then by rank, then
@@ -337,6 +347,7 @@ impl Job {
             action: self.action,
             do_not_cache: self.do_not_cache,
             requirements: self.requirements.clone(),
+            preferred: self.preferred.clone(),
             label: self.label.clone(),
             lane: self.lane.clone(),
             weight: self.weight,
@@ -380,6 +391,7 @@ impl Session {
             slots: self.slots,
             hold_when_full: self.hold_when_full,
             status: self.status,
+            score: self.score,
             opened_at: self.opened_at,
         }
     }

@@ -26,10 +26,12 @@ impl Naive {
             Some(poll) => Some(poll.hold_until),
             None => Some(session.contact.after(self.settings.session_timeout)),
         });
-        jobs.chain(sessions).chain(self.quarantines.iter().map(|(_, until)| *until)).min()
+        let pairs = self.open.iter().map(|(_, due)| *due);
+        jobs.chain(sessions).chain(self.quarantines.iter().map(|(_, until)| *until)).chain(pairs).min()
     }
 
     pub(super) fn tick(&mut self, now: Timestamp, seen: &[Fact]) {
+        self.forget_questions(now);
         loop {
             self.refuse(now, seen);
             let due = self.due(now);
@@ -122,6 +124,7 @@ impl Naive {
             let (leases, expires) = (self.leases_of(id, |_| true), now.after(self.settings.session_timeout));
             answers.push(Answer { session: id, poll: poll.id, leases, expires, version: 0 });
         }
+        self.forget_pairs();
         answers
     }
 
@@ -138,6 +141,8 @@ impl Naive {
         self.unloaded.clear();
         self.records.clear();
         self.asking.clear();
+        self.known.clear();
+        self.open.clear();
         self.lonely.clear();
         self.started = now;
         self.weights.clear();

@@ -80,6 +80,7 @@ impl House {
                 limits: Vec::new(),
                 queue_timeout: None,
                 execution_timeout: None,
+                preferred: None,
             })));
         }
     }
@@ -97,6 +98,7 @@ impl House {
             status: BotStatus::Ok,
             poll: PollId(self.polls),
             hold_until: None,
+            score: 0,
         })))
     }
 

@@ -7,6 +7,7 @@ mod compiled;
 mod composition;
 mod events;
 mod faults;
+mod fits;
 mod guests;
 mod hostile;
 mod imports;

@@ -94,6 +94,7 @@ mod tests {
                 action: Digest { hash: [number as u8; 32], size_bytes: number },
                 do_not_cache: set(1),
                 requirements: (0..number % 7).map(|n| Property::new("pool", n.to_string())).collect(),
+                preferred: (number > 0).then(|| [Property::new("disk", "nvme")].into_iter().collect()),
                 label: if set(2) { "linux" } else { "" }.into(),
                 lane: LaneKey(if set(3) { "night" } else { "" }.into()),
                 weight: if set(4) { u32::MAX } else { 1 },

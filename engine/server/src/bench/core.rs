@@ -254,6 +254,7 @@ impl Fleet {
             limits: Vec::new(),
             queue_timeout: None,
             execution_timeout: Some(Duration::from_secs(7_200)),
+            preferred: None,
         }
     }
 
@@ -278,6 +279,7 @@ impl Fleet {
             status: BotStatus::Ok,
             poll: PollId(self.poll),
             hold_until: Some(FOREVER),
+            score: 0,
         };
         self.handle(Event::OpenSession(Box::new(open)));
         self.answer();

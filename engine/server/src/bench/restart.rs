@@ -149,6 +149,7 @@ fn submit(job: u64) -> Event {
         limits: Vec::new(),
         queue_timeout: None,
         execution_timeout: None,
+        preferred: None,
     }))
 }
 
@@ -174,6 +175,7 @@ fn hello(poll: PollId, hold_until: Timestamp) -> OpenSession {
         status: BotStatus::Ok,
         poll,
         hold_until: Some(hold_until),
+        score: 0,
     }
 }
 

@@ -12,6 +12,9 @@ impl World {
         if self.rng.chance(20) {
             return;
         }
+        let needs = needed(u64::from(number) + self.rng.below(30));
+        let better: PropertySet = needs.iter().cloned().chain([Property::new("pool", "big")]).collect();
+        let preferred = Some(better).filter(|better| *better != needs && self.rng.chance(300));
         let submit = Submit {
             operation,
             instance: instance.clone(),
@@ -19,7 +22,7 @@ impl World {
             do_not_cache: self.rng.chance(120),
             skip_cache_lookup: self.rng.chance(120),
             lookup_began: self.now,
-            requirements: needed(u64::from(number) + self.rng.below(30)),
+            requirements: needs,
             label: ["", "linux"][self.rng.index(2)].into(),
             lane: LaneKey(["", "a", "b"][self.rng.index(3)].into()),
             weight: self.rng.below(5) as u32,
@@ -27,6 +30,7 @@ impl World {
             limits: limits(&mut self.rng),
             queue_timeout: timeout(&mut self.rng),
             execution_timeout: timeout(&mut self.rng),
+            preferred,
         };
         let hit = !submit.do_not_cache && !submit.skip_cache_lookup && self.cached.contains(&(instance, number));
         let mut attachment = Attachment { body: format!("body of {operation}").into(), ..Attachment::default() };
