@@ -19,7 +19,7 @@ pub struct WorkerView<'a> {
     pub bot_id: &'a str,
     /// What it offers.
     pub capabilities: &'a [PropertySet],
-    /// Leases that it has already.
+    /// Slots that are taken: by leases that it has, or by some that it has not let go yet.
     pub busy: u32,
     /// Leases that it may have.
     pub slots: u32,
@@ -36,7 +36,7 @@ pub struct LaneView<'a> {
     pub queued: u32,
     /// Jobs of the lane that bots have.
     pub running: u32,
-    /// How long the oldest of its jobs that this bot could take has waited.
+    /// How long the job that this bot would get has waited.
     pub head_waited: Duration,
     /// The rank of the job that this bot would get.
     pub head_rank: i64,

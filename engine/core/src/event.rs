@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use crate::{
-    Again, Asking, Decided, Digest, Fact, InstanceName, JobId, JobRow, LaneKey, LeaseId, Limit, LimitState,
+    Again, Asking, Decided, Digest, Fact, InstanceName, JobId, JobRow, LaneKey, LeaseId, Limit, LimitState, Matched,
     OperationId, Outcome, Place, PollId, PropertySet, Question, SessionId, Timestamp, UnmatchedDecided,
     mutant::{Mutant, broken},
 };
@@ -70,6 +70,8 @@ pub enum Event {
     },
     /// A policy says what becomes of a job after an attempt that failed.
     Decided(Box<Decided>),
+    /// A policy says how well jobs and bots fit each other.
+    Matched(Box<Matched>),
     /// A policy says what becomes of jobs that nobody can serve.
     Unmatched(Box<UnmatchedDecided>),
     /// Policies say where jobs stand from now on. Answers of a set of policies that is older than one that core has
@@ -105,6 +107,7 @@ impl Event {
             | Event::Release { .. }
             | Event::Asking { .. }
             | Event::Decided(_)
+            | Event::Matched(_)
             | Event::Unmatched(_)
             | Event::Tick
             | Event::JobsLoaded { .. } => false,
@@ -130,6 +133,8 @@ pub struct Submit {
     pub lookup_began: Timestamp,
     /// What a bot must offer.
     pub requirements: PropertySet,
+    /// What it should offer if one that does is asking when the job begins to wait: a superset of `requirements`.
+    pub preferred: Option<PropertySet>,
     /// The policy's word for this kind of job.
     pub label: Arc<str>,
     /// Lane within the instance.
@@ -182,6 +187,8 @@ pub struct OpenSession {
     pub hold_when_full: bool,
     /// Its health.
     pub status: BotStatus,
+    /// How good a bot it is: of several that ask and fit a job equally, the one with the largest goes first.
+    pub score: u32,
     /// This call.
     pub poll: PollId,
     /// Until when the call may be held; `None`: it is answered at once.
@@ -218,6 +225,8 @@ pub struct WorkerChange {
     pub slots: u32,
     /// As in [`OpenSession`].
     pub hold_when_full: bool,
+    /// As in [`OpenSession`].
+    pub score: u32,
 }
 
 /// What a bot says of one lease.

@@ -172,6 +172,8 @@ pub struct JobCreated {
     pub do_not_cache: bool,
     /// What a bot must offer.
     pub requirements: PropertySet,
+    /// What it should offer, if it may be chosen.
+    pub preferred: Option<PropertySet>,
     /// The policy's word for this kind of job.
     pub label: Arc<str>,
     /// Lane within the instance.
@@ -261,6 +263,8 @@ pub struct SessionOpened {
     pub hold_when_full: bool,
     /// Its health.
     pub status: BotStatus,
+    /// How good a bot it is, as a policy says.
+    pub score: u32,
     /// When.
     pub at: Timestamp,
 }
@@ -278,6 +282,8 @@ pub struct SessionChanged {
     pub hold_when_full: bool,
     /// Its health.
     pub status: BotStatus,
+    /// How good a bot it is, as a policy says.
+    pub score: u32,
 }
 
 /// Why a session ended.

@@ -29,7 +29,9 @@ pub use event::{
     Answer, BotStatus, Effect, Event, LeaseReport, OpenSession, Rejection, Reply, ReportedState, Stage, Step, Submit,
     UpdateSession, WorkerChange,
 };
-pub use execution::{Book, Counts, JobView, LeaseView, OperationView, SLOTS_MAX, SessionView, Settings, Waiting, Why};
+pub use execution::{
+    Book, Counts, JobView, LeaseView, OperationView, PAIRS_MAX, SLOTS_MAX, SessionView, Settings, Waiting, Why,
+};
 pub use fact::{
     AttemptDecided, AttemptFailed, Fact, JobCreated, JobPlaced, Outcome, SessionChanged, SessionEnd, SessionOpened,
 };
@@ -37,8 +39,8 @@ pub use id::{IdError, InstanceName, JobId, LaneKey, LeaseId, OperationId, PollId
 pub use place::{Again, Generation, NewPlace, PLACES_MAX, Place, PlaceAsked};
 pub use property::{Property, PropertySet};
 pub use question::{
-    Asking, AttemptAsked, Decided, FailedAttempt, JobClass, Question, Setbacks, UnmatchedAsked, UnmatchedDecided,
-    UnmatchedVerdict,
+    Asking, AttemptAsked, Decided, FailedAttempt, JobClass, MatchAsked, Matched, Question, Setbacks, UnmatchedAsked,
+    UnmatchedDecided, UnmatchedVerdict,
 };
 pub use row::{
     DrainRow, Hidden, HiddenLine, JobRow, JobRowState, LeaseRow, OperationRow, QuarantineRow, Rows, SessionRow,

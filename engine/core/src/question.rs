@@ -18,6 +18,11 @@ pub struct Asking {
     pub attempts: bool,
     /// What becomes of jobs that nobody can serve.
     pub unmatched: bool,
+    /// Which classes of bots may serve which classes of jobs: the number of the set of policies that says so. Another
+    /// number means other answers. `None`: containment decides.
+    pub matching: Option<u64>,
+    /// Which lane a bot serves: asked by way of [`Chooser`](crate::Chooser).
+    pub choosing: bool,
 }
 
 /// A question for a policy.
@@ -25,6 +30,8 @@ pub struct Asking {
 pub enum Question {
     /// An attempt failed: what now? Answered by [`Event::Decided`](crate::Event::Decided).
     Attempt(Box<AttemptAsked>),
+    /// How well do classes of jobs and of bots fit? Answered by [`Event::Matched`](crate::Event::Matched).
+    Match(Box<MatchAsked>),
     /// Nobody can serve jobs of a class: answered by [`Event::Unmatched`](crate::Event::Unmatched).
     Unmatched(Box<UnmatchedAsked>),
     /// Where do these jobs stand from now on, at most [`PLACES_MAX`](crate::PLACES_MAX)? Answered by
@@ -68,6 +75,21 @@ pub struct UnmatchedAsked {
     pub jobs: u32,
     /// How long the oldest of them has waited.
     pub oldest: Duration,
+}
+
+/// Pairs of classes, as indexes into two lists.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MatchAsked {
+    /// Instance name of both.
+    pub instance: InstanceName,
+    /// As it was in [`Asking::matching`].
+    pub edition: u64,
+    /// Label and requirements.
+    pub needs: Vec<(Arc<str>, PropertySet)>,
+    /// Capability sets.
+    pub offers: Vec<Vec<PropertySet>>,
+    /// Which need with which offer; at most [`PAIRS_MAX`](crate::PAIRS_MAX).
+    pub pairs: Vec<(u32, u32)>,
 }
 
 /// What makes jobs equal for matching.
@@ -144,6 +166,16 @@ pub struct UnmatchedDecided {
     pub revision: u64,
     /// `None`: nobody could say; the jobs wait, and it is asked again after a minute.
     pub verdict: Option<UnmatchedVerdict>,
+}
+
+/// The answer to [`Question::Match`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Matched {
+    /// What was asked.
+    pub asked: MatchAsked,
+    /// For each pair how well it fits: 0 not at all, the larger the better. `None`: nobody could say, and it is asked
+    /// again after some seconds.
+    pub scores: Option<Vec<u32>>,
 }
 
 impl Setbacks {

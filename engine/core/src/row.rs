@@ -20,6 +20,8 @@ pub struct JobRow {
     pub do_not_cache: bool,
     /// What a bot must offer.
     pub requirements: PropertySet,
+    /// What it should offer, if it may be chosen.
+    pub preferred: Option<PropertySet>,
     /// The policy's word for this kind of job.
     pub label: Arc<str>,
     /// Lane within the instance.
@@ -117,6 +119,8 @@ pub struct SessionRow {
     pub hold_when_full: bool,
     /// Its health.
     pub status: BotStatus,
+    /// How good a bot it is, as a policy says.
+    pub score: u32,
     /// When it began.
     pub opened_at: Timestamp,
 }

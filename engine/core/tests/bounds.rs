@@ -28,6 +28,7 @@ fn submit(operation: u128, execution_timeout: Option<Duration>) -> Event {
         again: Default::default(),
         queue_timeout: None,
         execution_timeout,
+        preferred: None,
     }))
 }
 
@@ -45,6 +46,7 @@ fn busy(execution_timeout: Option<Duration>) -> Book {
         status: BotStatus::Ok,
         poll: PollId(1),
         hold_until: Some(NOW.after(Duration::from_secs(60))),
+        score: 0,
     };
     book.handle(NOW, Event::OpenSession(Box::new(open))).expect("the session is new");
     for operation in 0..u128::from(SLOTS_MAX) {

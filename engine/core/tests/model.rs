@@ -8,11 +8,15 @@ use std::{sync::Arc, time::Duration};
 
 use berth_core::{
     Again, Answer, Asking, AttemptAction, Book, BotStatus, Decided, Digest, Effect, Event, Fact, JobId, LaneKey,
-    LeaseId, LeaseReport, Limit, NewPlace, OpenSession, OperationId, Place, PollId, Property, PropertySet, Question,
-    ReportedState, SessionId, Settings, Submit, Timestamp, UnmatchedDecided, UnmatchedVerdict, UpdateSession, Verdict,
-    WorkerChange,
+    LeaseId, LeaseReport, Limit, Matched, NewPlace, OpenSession, OperationId, Place, PollId, Property, PropertySet,
+    Question, ReportedState, SessionId, Settings, Submit, Timestamp, UnmatchedDecided, UnmatchedVerdict,
+    UpdateSession, Verdict, WorkerChange,
 };
-use naive::{Naive, State};
+use naive::{
+    Expected, Naive, State,
+    choice::Whim,
+    matching::{Pair as PairAsked, pairs_of},
+};
 use proptest::prelude::*;
 
 /// One random step. Numbers pick among what is there, so that shrinking keeps a step meaningful.
@@ -28,6 +32,7 @@ enum Act {
         lookup_age_s: u64,
         timeouts: u8,
         again: u8,
+        wish: bool,
     },
     Cached {
         action: u8,
@@ -43,6 +48,7 @@ enum Act {
         offers: u8,
         slots: u32,
         flags: u8,
+        score: u32,
         hold_s: Option<u64>,
     },
     Update {
@@ -66,6 +72,13 @@ enum Act {
     Asking {
         attempts: bool,
         unmatched: bool,
+        choosing: bool,
+        matching: u64,
+    },
+    Match {
+        pick: usize,
+        fault: u8,
+        scores: u64,
     },
     Decide {
         pick: usize,
@@ -94,24 +107,29 @@ enum Act {
 fn acts() -> impl Strategy<Value = Act> {
     let hold = || proptest::option::weighted(0.85, 0..40_u64);
     prop_oneof![
-        8 => (0..6_u8, 0..5_u8, 0..3_u8, 1..4_u32, -1..2_i64, 0..16_u8, 0..15_u64, 0..9_u8, any::<u8>()).prop_map(
-            |(action, needs, lane, weight, rank, flags, lookup_age_s, timeouts, again)| Act::Submit {
-                action, needs, lane, weight, rank, flags, lookup_age_s, timeouts, again
+        8 => (0..6_u8, 0..5_u8, 0..3_u8, 1..4_u32, -1..2_i64, 0..16_u8, 0..15_u64, 0..9_u8, (any::<u8>(), any::<bool>()))
+            .prop_map(|(action, needs, lane, weight, rank, flags, lookup_age_s, timeouts, (again, wish))| Act::Submit {
+                action, needs, lane, weight, rank, flags, lookup_age_s, timeouts, again, wish
             }
         ),
         4 => (0..4_u8, any::<u64>()).prop_map(|(newer, picks)| Act::Place { newer, picks }),
         1 => (0..6_u8).prop_map(|action| Act::Cached { action }),
         2 => any::<usize>().prop_map(|pick| Act::Cancel { pick }),
         1 => any::<usize>().prop_map(|pick| Act::Delete { pick }),
-        3 => (0..4_u8, 0..4_u8, 0..4_u32, 0..8_u8, hold())
-            .prop_map(|(bot, offers, slots, flags, hold_s)| Act::Open { bot, offers, slots, flags, hold_s }),
+        3 => (0..4_u8, 0..4_u8, 0..4_u32, 0..8_u8, 0..3_u32, hold()).prop_map(
+            |(bot, offers, slots, flags, score, hold_s)| Act::Open { bot, offers, slots, flags, score, hold_s }
+        ),
         12 => (any::<usize>(), any::<u8>(), any::<u64>(), 0..12_u8, 0..24_u8, hold()).prop_map(
             |(pick, keep, states, status, change, hold_s)| Act::Update { pick, keep, states, status, change, hold_s }
         ),
         2 => any::<usize>().prop_map(|pick| Act::PollEnded { pick }),
         2 => any::<usize>().prop_map(|pick| Act::Undelivered { pick }),
         1 => (0..4_u8, any::<bool>()).prop_map(|(bot, on)| Act::Drain { bot, on }),
-        2 => (any::<bool>(), any::<bool>()).prop_map(|(attempts, unmatched)| Act::Asking { attempts, unmatched }),
+        2 => (any::<bool>(), any::<bool>(), any::<bool>(), 0..4_u64).prop_map(
+            |(attempts, unmatched, choosing, matching)| Act::Asking { attempts, unmatched, choosing, matching }
+        ),
+        5 => (any::<usize>(), 0..6_u8, any::<u64>())
+            .prop_map(|(pick, fault, scores)| Act::Match { pick, fault, scores }),
         5 => (any::<usize>(), 0..8_u8, proptest::option::weighted(0.9, any::<u32>()), 0..90_u64).prop_map(
             |(pick, stale, verdict, quarantine_s)| Act::Decide {
                 pick,
@@ -153,7 +171,7 @@ impl Pair {
         Self {
             settings,
             now: Timestamp(1_000_000_000),
-            book: Book::new(settings),
+            book: choosing(Book::new(settings)),
             model: Naive::new(settings),
             applied: Book::new(settings),
             operations: Vec::new(),
@@ -181,7 +199,7 @@ impl Pair {
             Act::EndBatch => self.end_batch(),
             Act::Restart => {
                 self.end_batch();
-                self.book = Book::restore(self.settings, self.now, self.book.rows());
+                self.book = choosing(Book::restore(self.settings, self.now, self.book.rows()));
                 self.model.restart(self.now);
                 self.generation = 0;
             }
@@ -196,7 +214,7 @@ impl Pair {
 
     fn event(&mut self, act: Act) -> Option<Event> {
         Some(match act {
-            Act::Submit { action, needs, lane, weight, rank, flags, lookup_age_s, timeouts, again } => {
+            Act::Submit { action, needs, lane, weight, rank, flags, lookup_age_s, timeouts, again, wish } => {
                 let operation = self.new_operation();
                 let ago = Timestamp(self.now.0 - Duration::from_secs(lookup_age_s).as_micros() as u64);
                 let timeout = |n: u8| (n > 0).then(|| Duration::from_secs(u64::from(n) * 20));
@@ -205,6 +223,7 @@ impl Pair {
                     skip_cache_lookup: flags & 12 == 4,
                     lookup_began: ago,
                     requirements: needed(needs),
+                    preferred: (wish && needs < 3).then(|| needed(needs.max(1) + 1)),
                     lane: lane_key(lane),
                     weight,
                     rank,
@@ -228,7 +247,7 @@ impl Pair {
                 let job = self.book.operation(operation).map_or(JobId(operation.0), |view| view.job);
                 Event::Delete { operation, job }
             }
-            Act::Open { bot, offers, slots, flags, hold_s } => Event::OpenSession(Box::new(OpenSession {
+            Act::Open { bot, offers, slots, flags, score, hold_s } => Event::OpenSession(Box::new(OpenSession {
                 session: SessionId(self.id()),
                 instance: "main".into(),
                 bot_id: bot_name(bot),
@@ -237,6 +256,7 @@ impl Pair {
                 slots,
                 hold_when_full: flags & 1 == 1,
                 status: if flags & 6 == 6 { BotStatus::Unhealthy } else { BotStatus::Ok },
+                score,
                 poll: PollId(self.id() as u64),
                 hold_until: hold_s.map(|s| self.now.after(Duration::from_secs(s))),
             })),
@@ -253,14 +273,26 @@ impl Pair {
                 Event::Undelivered { session, poll }
             }
             Act::Drain { bot, on } => Event::Drain { instance: "main".into(), bot_id: bot_name(bot), on },
-            Act::Asking { attempts, unmatched } => {
-                Event::Asking { instance: "main".into(), asking: Asking { attempts, unmatched } }
+            Act::Asking { attempts, unmatched, choosing, matching } => {
+                let matching = (matching > 0).then_some(matching / 2);
+                Event::Asking { instance: "main".into(), asking: Asking { attempts, unmatched, matching, choosing } }
+            }
+            Act::Match { pick, fault, scores } => {
+                let asked = self.questions.iter().filter_map(|question| match question {
+                    Question::Match(asked) => Some(asked),
+                    Question::Attempt(_) | Question::Unmatched(_) => None,
+                });
+                let asked: Vec<_> = asked.collect();
+                let asked = (**choose(&asked, asked.len().saturating_sub(1 + pick % 4))?).clone();
+                let score = |at: usize| (scores >> (at % 20 * 3)) as u32 % 4;
+                let scores = (fault > 0).then(|| (0..asked.pairs.len()).map(score).collect());
+                Event::Matched(Box::new(Matched { asked: *asked, scores }))
             }
             Act::Decide { pick, stale, verdict, quarantine_s } => {
                 // The newest mostly: they may be open.
                 let asked = self.questions.iter().filter_map(|question| match question {
                     Question::Attempt(asked) => Some((asked.lease.job, asked.revision)),
-                    Question::Unmatched(_) | Question::Place(_) => None,
+                    Question::Unmatched(_) | Question::Match(_) | Question::Place(_) => None,
                 });
                 let asked: Vec<_> = asked.collect();
                 let (job, revision) = *choose(&asked, asked.len().saturating_sub(1 + pick % 4))?;
@@ -272,7 +304,7 @@ impl Pair {
             Act::Unmatched { pick, refuse } => {
                 let asked = self.questions.iter().filter_map(|question| match question {
                     Question::Unmatched(asked) => Some((asked.class.clone(), asked.revision)),
-                    Question::Attempt(_) | Question::Place(_) => None,
+                    Question::Attempt(_) | Question::Match(_) | Question::Place(_) => None,
                 });
                 let asked: Vec<_> = asked.collect();
                 let (class, revision) = choose(&asked, asked.len().saturating_sub(1 + pick % 4))?.clone();
@@ -346,6 +378,7 @@ impl Pair {
             capabilities: offered(change + 1),
             slots: u32::from(keep) % 4,
             hold_when_full: keep & 32 == 0,
+            score: u32::from(keep) / 64,
         });
         UpdateSession {
             session: id,
@@ -364,6 +397,7 @@ impl Pair {
     }
 
     fn handle(&mut self, event: Event) {
+        self.book.begin_batch();
         match self.book.handle(self.now, event.clone()) {
             Ok(step) => {
                 let expected = self.model.handle(self.now, &event, &step.facts).expect("the book accepted it");
@@ -374,7 +408,7 @@ impl Pair {
                     _ => None,
                 });
                 assert_eq!(answers.collect::<Vec<_>>(), expected.answers, "answers within {event:?}");
-                self.note_questions(&step.effects, expected.asks, expected.places, &event);
+                self.note_questions(&step.effects, expected, &event);
                 self.note(&step.facts);
             }
             Err(rejection) => {
@@ -383,18 +417,13 @@ impl Pair {
         }
     }
 
-    fn note_questions(
-        &mut self,
-        effects: &[Effect],
-        mut expected: Vec<(JobId, u32)>,
-        expected_places: Vec<JobId>,
-        event: &Event,
-    ) {
-        let (mut asks, mut places) = (Vec::new(), Vec::new());
+    fn note_questions(&mut self, effects: &[Effect], expected: Expected, event: &Event) {
+        let (mut asks, mut places, mut pairs) = (Vec::new(), Vec::new(), Vec::new());
         for effect in effects {
             let Effect::Ask(question) = effect else { continue };
             match question {
                 Question::Attempt(asked) => asks.push((asked.lease.job, asked.revision)),
+                Question::Match(asked) => pairs.extend(pairs_of(asked)),
                 Question::Unmatched(asked) => {
                     self.model.asked_unmatched(self.now, asked).expect("the question may be asked");
                 }
@@ -403,10 +432,9 @@ impl Pair {
             self.questions.push(question.clone());
         }
         // Deadlines that come together have no order of their own.
-        asks.sort();
-        expected.sort();
-        assert_eq!(asks, expected, "questions of {event:?}");
-        assert_eq!(sorted(places), sorted(expected_places), "jobs whose place is asked for by {event:?}");
+        assert_eq!(sorted(asks), sorted(expected.asks), "questions of {event:?}");
+        assert_eq!(sorted(places), sorted(expected.places), "jobs whose place is asked for by {event:?}");
+        assert_eq!(sorted(pairs), sorted(expected.pairs), "pairs of {event:?}");
     }
 
     fn end_batch(&mut self) {
@@ -462,6 +490,11 @@ impl Pair {
     }
 }
 
+fn choosing(mut book: Book) -> Book {
+    book.set_chooser(Box::new(Whim));
+    book
+}
+
 fn action(number: u32) -> AttemptAction {
     match number % 8 {
         0 => AttemptAction::Complete,
@@ -484,6 +517,7 @@ fn submit(operation: OperationId, action: u8) -> Submit {
         skip_cache_lookup: false,
         lookup_began: Timestamp(0),
         requirements: PropertySet::default(),
+        preferred: None,
         label: "".into(),
         lane: LaneKey::default(),
         weight: 1,

@@ -31,6 +31,7 @@ fn submit(operation: u128, action: u8) -> Submit {
         again: Default::default(),
         queue_timeout: None,
         execution_timeout: None,
+        preferred: None,
     }
 }
 
@@ -46,6 +47,7 @@ fn open(book: &mut Book, session: u128, bot: &str, slots: u32, capabilities: Pro
         status: BotStatus::Ok,
         poll: PollId(1),
         hold_until: Some(soon()),
+        score: 0,
     }));
     book.handle(NOW, event).expect("the session is new");
 }

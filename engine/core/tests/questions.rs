@@ -21,7 +21,8 @@ impl House {
     fn new() -> Self {
         let book = Book::restore(Settings::default(), START, Rows::default());
         let mut house = Self { book, now: START, made: 0 };
-        house.handle(Event::Asking { instance: "main".into(), asking: Asking { attempts: false, unmatched: true } });
+        house
+            .handle(Event::Asking { instance: "main".into(), asking: Asking { unmatched: true, ..Asking::default() } });
         house
     }
 
@@ -51,6 +52,7 @@ impl House {
                 again: Default::default(),
                 queue_timeout: None,
                 execution_timeout: None,
+                preferred: None,
             })));
             operation
         };
@@ -70,6 +72,7 @@ impl House {
             status: BotStatus::Ok,
             poll: PollId(1),
             hold_until: None,
+            score: 0,
         })));
     }
 

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
-use berth_core::Verdict;
+use berth_core::{Chooser, Verdict};
 use berth_runtime::plugins::{ConsumerError, EventsConsumer, FeedEvent, KvTransaction};
 use berth_runtime::policy::hooks::{
     AttemptQuestion, CreateAmendments, CreateQuestion, MatchQuestion, PruneQuestion, QueueAmendments, QueueQuestion,
@@ -234,6 +234,10 @@ impl Policy for PluginPolicy {
 
     fn matches(&self, question: &MatchQuestion<'_>) -> Option<Fit> {
         self.ask_beside(|active| active.matches(question), || Question::matches(question))
+    }
+
+    fn choosing(self: Arc<Self>) -> Option<Box<dyn Chooser>> {
+        Some(Box::new(Self::chooser(&self)))
     }
 
     fn before_prune(&self, questions: &[PruneQuestion<'_>]) -> Vec<Duration> {

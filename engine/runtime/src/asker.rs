@@ -1,8 +1,8 @@
 //! Asks policies what core wants to know, off the driver's loop, and hands the answers back as events.
 //!
 //! Core does not wait for ever: its own deadline decides without us. So an answer may come too late, and core drops it;
-//! a question that waited too long for its turn is not even asked. What a question and an answer are is in
-//! `berth_core::Question`; who answers is the [`Policy`] port.
+//! a question that waited too long for its turn is not even asked, unless its answer is good for later jobs, too. What a
+//! question and an answer are is in `berth_core::Question`; who answers is the [`Policy`] port.
 
 use std::{
     sync::Arc,
@@ -10,8 +10,8 @@ use std::{
 };
 
 use berth_core::{
-    AttemptAction, AttemptAsked, Decided, Event, LeaseId, PlaceAsked, Question, UnmatchedAsked, UnmatchedDecided,
-    Verdict,
+    AttemptAction, AttemptAsked, Decided, Event, LeaseId, MatchAsked, Matched, PlaceAsked, Question, UnmatchedAsked,
+    UnmatchedDecided, Verdict,
 };
 use berth_proto::{
     reapi::{ActionResult, RequestMetadata},
@@ -28,7 +28,7 @@ use crate::{
     partition::{Attachment, Input},
     policy::{
         Policy,
-        hooks::{AttemptQuestion, Requester, UnmatchedQuestion},
+        hooks::{AttemptQuestion, MatchQuestion, Requester, UnmatchedQuestion},
     },
     replace, resources,
 };
@@ -61,13 +61,15 @@ impl Asker {
         let permits = Arc::new(Semaphore::new(CALLS_MAX));
         while let Some((since, question)) = questions.recv().await {
             let Ok(permit) = permits.clone().acquire_owned().await else { return };
-            if since.elapsed() > USEFUL {
+            let lasts = matches!(question, Question::Match(_));
+            if since.elapsed() > USEFUL && !lasts {
                 continue;
             }
             let asker = self.clone();
             tokio::spawn(async move {
                 let answer = match question {
                     Question::Attempt(asked) => Some(asker.attempt(*asked).await),
+                    Question::Match(asked) => Some((asker.matches(*asked).await, Attachment::default())),
                     Question::Unmatched(asked) => Some((asker.unmatched(*asked).await, Attachment::default())),
                     Question::Place(asked) => asker.place(asked).await.map(|event| (event, Attachment::default())),
                 };
@@ -124,6 +126,22 @@ impl Asker {
                 None
             }
         }
+    }
+
+    async fn matches(&self, asked: MatchAsked) -> Event {
+        let policy = self.policy.clone();
+        let question = asked.clone();
+        let call = move || {
+            policy.matches(&MatchQuestion {
+                instance: &question.instance.0,
+                needs: &question.needs,
+                offers: &question.offers,
+                pairs: &question.pairs,
+            })
+        };
+        let fit = tokio::task::spawn_blocking(call).await.ok().flatten();
+        let scores = fit.filter(|fit| fit.lasting).map(|fit| fit.scores);
+        Event::Matched(Box::new(Matched { asked, scores }))
     }
 
     async fn send(&self, event: Event, attachment: Attachment) {

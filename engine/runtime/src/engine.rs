@@ -130,7 +130,10 @@ impl Engine {
     ) -> Result<(Self, tokio::task::JoinHandle<Result<(), RecoverError>>), RecoverError> {
         let fence = store.acquire(partition)?;
         let now = options.clock.now();
-        let (recovered, loader) = recover(&*store, partition, options.settings, now, options.heads)?;
+        let (mut recovered, loader) = recover(&*store, partition, options.settings, now, options.heads)?;
+        if let Some(chooser) = options.policy.clone().choosing() {
+            recovered.set_chooser(chooser);
+        }
         let loading = loader.map(|loader| Loading::start(loader, store.clone())).transpose()?;
         let (prompt, prompt_inbox) = mpsc::channel(INBOX_MAX);
         let (patient, patient_inbox) = mpsc::channel(INBOX_MAX);
@@ -320,7 +323,9 @@ impl Engine {
     pub async fn learn_asks(&self, instances: &[InstanceName]) -> Result<(), EngineError> {
         for instance in instances {
             let asks = self.policy.asks(&instance.0);
-            let asking = Asking { attempts: asks.attempt, unmatched: asks.unmatched };
+            let matching = asks.matching.then(|| self.policy.generation());
+            let asking =
+                Asking { attempts: asks.attempt, unmatched: asks.unmatched, matching, choosing: asks.choosing };
             let event = Event::Asking { instance: instance.clone(), asking };
             self.event(event, Attachment::default()).await?;
         }

@@ -5,8 +5,8 @@
 use std::collections::BTreeSet;
 
 use berth_core::{
-    Answer, Book, DrainRow, Effect, Event, Fact, InstanceName, JobId, JobRowState, LeaseId, OperationId, Outcome,
-    QuarantineRow, Rejection, Reply, SessionId, Timestamp,
+    Answer, Book, Chooser, DrainRow, Effect, Event, Fact, InstanceName, JobId, JobRowState, LeaseId, OperationId,
+    Outcome, QuarantineRow, Rejection, Reply, SessionId, Timestamp,
     mutant::{Mutant, broken},
 };
 use berth_proto::{rpc, store as pb};
@@ -113,6 +113,11 @@ impl Partition {
         Self { book, next_sequence, touched: Touched::default() }
     }
 
+    /// Who chooses lanes from now on: see [`Book::set_chooser`].
+    pub fn set_chooser(&mut self, chooser: Box<dyn Chooser>) {
+        self.book.set_chooser(chooser);
+    }
+
     /// The book, as it will be once everything handed out so far is durable.
     pub fn book(&self) -> &Book {
         &self.book
@@ -126,6 +131,7 @@ impl Partition {
     /// Handles a batch of inputs at one instant.
     pub fn step<T>(&mut self, now: Timestamp, inputs: impl IntoIterator<Item = Input<T>>) -> Output<T> {
         let mut output = Output { batch: Batch::default(), releases: Vec::new(), results: Vec::new() };
+        self.book.begin_batch();
         let mut inputs = inputs.into_iter().collect::<Vec<_>>().into_iter();
         while let Some(input) = inputs.next() {
             self.book.look_ahead(inputs.as_slice().iter().filter_map(Input::event));

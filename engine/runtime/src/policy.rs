@@ -6,7 +6,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use berth_core::{Affinity, LaneKey, Limit, PropertySet, Verdict};
+use berth_core::{Affinity, Chooser, LaneKey, Limit, PropertySet, Verdict};
 
 pub mod hooks;
 
@@ -222,6 +222,12 @@ pub trait Policy: Send + Sync + 'static {
     /// How well do pairs of classes fit: 0 not at all, the larger the better; one entry a pair. `None`: containment
     /// decides, because nobody answers. A fault is `Some` of zeros that must not be remembered: see [`Fit`].
     fn matches(&self, _question: &MatchQuestion<'_>) -> Option<Fit> {
+        None
+    }
+
+    /// Who says which lane a bot serves, for the thread that runs the steps of one partition: it is asked where
+    /// [`Asks::choosing`] is set, and keeps up with this policy by itself. `None`: the built-in rule, always.
+    fn choosing(self: Arc<Self>) -> Option<Box<dyn Chooser>> {
         None
     }
 

@@ -236,6 +236,7 @@ fn an_event_tells_what_the_rows_of_its_job_say() {
         again: None,
         queue_timeout: None,
         execution_timeout: None,
+        preferred: None,
     };
     let completed = Fact::JobCompleted { job, at: Timestamp(1), outcome, ran_ms: 40 };
     house.append([Fact::JobCreated(Box::new(created)), completed]);
@@ -299,6 +300,7 @@ fn row(job: JobId, outcome: Outcome) -> JobRow {
         operations: Vec::new(),
         setbacks: None,
         state: JobRowState::Completed { at: Timestamp(2_000), outcome },
+        preferred: None,
     }
 }
 

@@ -59,6 +59,7 @@ impl House {
             again: Default::default(),
             queue_timeout: None,
             execution_timeout: None,
+            preferred: None,
         };
         let body = pb::JobBody { tenant: tenant.into(), history: "key".into(), ..Default::default() };
         self.engine.submit(submit, body).await.unwrap();
@@ -77,6 +78,7 @@ impl House {
             status: BotStatus::Ok,
             poll,
             hold_until: None,
+            score: 0,
         };
         let delivery = self.engine.open_session(open).await.unwrap();
         let lease = delivery.answer().leases[0];

@@ -99,6 +99,7 @@ fn submit(operation: u128, rank: i64) -> Submit {
         again: Default::default(),
         queue_timeout: None,
         execution_timeout: None,
+        preferred: None,
     }
 }
 
@@ -154,6 +155,7 @@ impl Server {
             status: BotStatus::Ok,
             poll,
             hold_until: Some(NOW.after(Duration::from_secs(60))),
+            score: 0,
         };
         let delivery = self.engine.open_session(open).await.unwrap();
         let leases = delivery.answer().leases.clone();
@@ -221,6 +223,7 @@ async fn a_row_that_cannot_be_read_ends_the_driver_though_bots_were_served() {
             operations: Vec::new(),
             setbacks: None,
             state: berth_core::JobRowState::Queued,
+            preferred: None,
         };
         let key = berth_runtime::codec::id_key(1);
         batch.put(Table::Jobs, &key, |out| berth_runtime::codec::encode_job(&row, out));

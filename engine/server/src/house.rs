@@ -107,6 +107,10 @@ impl House {
         };
         tokio::spawn(pin_recovered(engine.clone(), cas.clone()));
         tokio::spawn(watch_space(engine.clone()));
+        let instances: Vec<_> = config.instances.iter().map(|name| InstanceName::from(name.as_str())).collect();
+        // Before a bot can ask: what it may be given is for the policies to say from the first job on.
+        engine.learn_asks(&instances).await.context("the engine does not learn of policies")?;
+        tokio::spawn(follow_policies(engine.clone(), instances));
         tokio::spawn(keep_tidy(engine.clone(), config.retention()));
 
         let services = Services::new(
@@ -274,6 +278,26 @@ async fn watch_space(engine: Engine) {
             Ok(Err(error)) => tracing::warn!(%error, "the free space of the disk is not known"),
             Err(_) => return,
         }
+    }
+}
+
+/// Core is told which questions policies answer; that changes with the versions that are active.
+async fn follow_policies(engine: Engine, instances: Vec<InstanceName>) {
+    let mut known = None;
+    let mut ticks = tokio::time::interval(POLICIES_EVERY);
+    loop {
+        ticks.tick().await;
+        let asks: Vec<_> = instances.iter().map(|name| engine.policy().asks(&name.0)).collect();
+        // Another version that answers the same questions answers them otherwise.
+        let now = (engine.policy().generation(), asks);
+        if known.as_ref() == Some(&now) {
+            continue;
+        }
+        if let Err(error) = engine.learn_asks(&instances).await {
+            tracing::debug!(%error, "the engine is not told of policies any more");
+            return;
+        }
+        known = Some(now);
     }
 }
 

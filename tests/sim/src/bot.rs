@@ -45,6 +45,7 @@ pub(crate) struct Bot {
     /// The most slots that it spoke of in this session: what it was given before it took some back may still come.
     slots_said: u32,
     hold_when_full: bool,
+    pub(crate) score: u32,
     pub(crate) status: BotStatus,
     pub(crate) session: Option<SessionId>,
     pub(crate) leases: BTreeMap<LeaseId, Doing>,
@@ -67,6 +68,7 @@ impl Bot {
             slots: 1 + rng.below(3) as u32,
             slots_said: 0,
             hold_when_full: rng.chance(500),
+            score: rng.below(3) as u32,
             status: BotStatus::Ok,
             session: None,
             leases: BTreeMap::new(),
@@ -99,6 +101,7 @@ impl Bot {
                 status: self.status,
                 poll,
                 hold_until,
+                score: self.score,
             };
             return (Event::OpenSession(Box::new(open)), Vec::new());
         };
@@ -130,6 +133,7 @@ impl Bot {
                 capabilities: self.capabilities.clone(),
                 slots: self.slots,
                 hold_when_full: self.hold_when_full,
+                score: self.score,
             }),
             leases,
             poll,

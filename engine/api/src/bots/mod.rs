@@ -93,6 +93,7 @@ impl Bots {
             slots: change.slots,
             hold_when_full: change.hold_when_full,
             status,
+            score: change.score,
             poll,
             hold_until,
         };

@@ -74,7 +74,7 @@ pub(super) fn ask_policy(
     let properties = properties(worker);
     let question = WorkerQuestion { instance: &instance.name.0, bot_id, properties: &properties };
     let answer = policy.worker_properties(&question)?;
-    Ok(WorkerChange { capabilities: answer.capabilities, slots, hold_when_full })
+    Ok(WorkerChange { capabilities: answer.capabilities, slots, hold_when_full, score: answer.score })
 }
 
 /// Of the first device, which is the machine that runs the commands, and of the worker as a whole.

@@ -66,6 +66,7 @@ impl Execution {
             skip_cache_lookup: prepared.skip_cache_lookup,
             lookup_began: prepared.lookup_began,
             requirements: properties.requirements.clone(),
+            preferred: properties.preferred.clone().filter(|preferred| *preferred != properties.requirements),
             label: properties.label.clone(),
             lane: place.lane,
             weight: place.weight,

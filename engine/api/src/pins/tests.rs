@@ -109,6 +109,7 @@ fn submit(operation: u128) -> Submit {
         again: Default::default(),
         queue_timeout: None,
         execution_timeout: None,
+        preferred: None,
     }
 }
 

@@ -237,9 +237,15 @@ impl Client {
 
     /// A bot that has not said hello yet.
     pub(crate) fn bot(&self, bot_id: &str, slots: u32) -> Bot {
+        self.bot_with(bot_id, slots, &[])
+    }
+
+    /// The same, with these properties beside the usual one.
+    pub(crate) fn bot_with(&self, bot_id: &str, slots: u32, properties: &[(&str, &str)]) -> Bot {
         let config = |key: &str, value: String| worker::Config { key: key.into(), value };
-        let property = |key: &str| device::Property { key: key.into(), value: "linux".into() };
-        let device = Device { handle: bot_id.into(), properties: vec![property("OSFamily")] };
+        let property = |(key, value): &(&str, &str)| device::Property { key: (*key).into(), value: (*value).into() };
+        let properties = [("OSFamily", "linux")].iter().chain(properties).map(property).collect();
+        let device = Device { handle: bot_id.into(), properties };
         let configs = vec![config("capacity", slots.to_string()), config("hold-when-full", "true".into())];
         let session = BotSession {
             bot_id: bot_id.into(),

@@ -4,6 +4,7 @@ mod admin;
 mod bots;
 mod execute;
 mod house;
+mod matching;
 mod operations;
 mod questions;
 mod restart;

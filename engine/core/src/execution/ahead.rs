@@ -30,6 +30,7 @@ impl Book {
                 | Event::Release { .. }
                 | Event::Asking { .. }
                 | Event::Decided(_)
+                | Event::Matched(_)
                 | Event::Unmatched(_)
                 | Event::Place(_)
                 | Event::Tick

@@ -111,6 +111,7 @@ impl Book {
         };
         let index = self.insert_job(job, details);
         self.note_limits(index, &created.limits);
+        self.set_wish(index, created.preferred.clone());
         self.enqueue(index);
         if created.again.is_some() {
             self.set_again(index, created.again);
@@ -238,7 +239,8 @@ impl Book {
 
     fn apply_opened(&mut self, opened: &SessionOpened) {
         let class = self.queue.enter_capabilities(&opened.instance, &opened.capabilities);
-        self.insert_session(Session::new(opened, class));
+        let index = self.insert_session(Session::new(opened, class));
+        self.set_score(index, opened.score);
     }
 
     /// Makes a session known by its id and by its bot.
@@ -263,6 +265,10 @@ impl Book {
             self.queue.leave_capabilities(old);
             class
         };
+        if self.score_of(index) != changed.score {
+            self.stop_asking(index);
+            self.set_score(index, changed.score);
+        }
         let session = self.session_mut(index);
         session.class = class;
         session.slots = changed.slots;
@@ -275,6 +281,7 @@ impl Book {
         let index = self.session_ix(session).expect("a fact names a session that exists");
         self.session_index.remove(hash_of_id(session.0), index.0);
         self.stop_asking(index);
+        self.set_score(index, 0);
         let session = self.sessions.remove(index.0 as usize);
         assert!(session.jobs.is_empty(), "the leases of a session end before it does");
         if let Some(at) = session.timer {

@@ -7,12 +7,12 @@ use crate::{
 };
 
 impl Book {
-    /// A job waits: it goes to the bot that has asked longest, if one may take it.
+    /// A job waits: it goes to the first of the bots that ask, if one may take it.
     pub(super) fn serve_waiting(&mut self, now: Timestamp, index: JobIx, step: &mut Step) {
         while self.job(index).state == JobState::Queued && !self.is_blocked(index) {
-            let Some(session) = self.longest_asking(index) else { return };
+            let Some(session) = self.first_asking(index) else { return };
             // Certain but for a job that is not loaded yet: then the bot waits for that one, and this one for them.
-            let Some(best) = self.best_for(session) else {
+            let Some(best) = self.best_for(now, session) else {
                 assert!(self.loading.is_some(), "at least the job itself is there for the bot");
                 return;
             };
@@ -24,7 +24,7 @@ impl Book {
     pub(super) fn fill(&mut self, now: Timestamp, index: SessionIx, step: &mut Step) {
         if self.takes_work(index) {
             while self.session(index).free() > 0 {
-                let Some(job) = self.best_for(index) else { break };
+                let Some(job) = self.best_for(now, index) else { break };
                 self.offer(now, job, index, step);
             }
         }
@@ -69,15 +69,15 @@ impl Book {
     }
 
     fn ask(&mut self, index: SessionIx) {
-        let class = self.session(index).class;
-        let ticket = self.queue.wait(class, index);
+        let (class, score) = (self.session(index).class, self.waits_with(index));
+        let ticket = self.queue.wait(class, index, score);
         self.session_mut(index).ticket = Some(ticket);
     }
 
     pub(super) fn stop_asking(&mut self, index: SessionIx) {
         if let Some(ticket) = self.session_mut(index).ticket.take() {
-            let class = self.session(index).class;
-            self.queue.stop_waiting(class, ticket);
+            let (class, score) = (self.session(index).class, self.waits_with(index));
+            self.queue.stop_waiting(class, ticket, score);
         }
     }
 }

@@ -37,7 +37,7 @@ impl Book {
     }
 
     /// The job that this bot should take now.
-    pub(super) fn best_for(&mut self, index: SessionIx) -> Option<JobIx> {
+    pub(super) fn best_for(&mut self, now: Timestamp, index: SessionIx) -> Option<JobIx> {
         let class = self.session(index).class;
         let best = self.queue.best(class);
         let best = if self.picky.is_empty() {
@@ -46,16 +46,8 @@ impl Book {
             let picky = self.picky.values().copied().filter(|job| self.may_take(index, *job));
             picky.chain(best).min_by(|one, other| self.order(*one, *other))
         };
-        best.filter(|job| self.is_first(class, *job))
-    }
-
-    /// The bot that has asked longest among those that may take the job.
-    pub(super) fn longest_asking(&self, index: JobIx) -> Option<SessionIx> {
-        if !self.is_picky(index) {
-            return self.queue.longest_waiting(self.class_of(index));
-        }
-        let asking = self.sessions.iter().filter_map(|(at, session)| Some((session.ticket?, SessionIx(at as u32))));
-        asking.filter(|(_, session)| self.may_take(*session, index)).min().map(|(_, session)| session)
+        let best = best.filter(|job| self.is_first(class, *job))?;
+        Some(self.chosen(now, index, best))
     }
 
     /// Bots went away or take no work any more: jobs that kept away from others for their sake may have to do without.
@@ -98,11 +90,11 @@ impl Book {
     }
 
     /// Whether there are bots that the job keeps away from. Does not change while it waits.
-    fn is_picky(&self, index: JobIx) -> bool {
+    pub(super) fn is_picky(&self, index: JobIx) -> bool {
         self.setbacks_of(index).is_some_and(|setbacks| setbacks.elsewhere)
     }
 
-    fn may_take(&self, session: SessionIx, index: JobIx) -> bool {
+    pub(super) fn may_take(&self, session: SessionIx, index: JobIx) -> bool {
         self.queue.serves(self.session(session).class, self.class_of(index))
             && !self.avoids(index, session)
             && !self.is_blocked(index)

@@ -36,13 +36,14 @@ struct Retry {
 
 impl Book {
     /// Which questions of the instance somebody answers from now on. Open ones stay open.
-    pub(super) fn set_asking(&mut self, now: Timestamp, instance: InstanceName, asking: Asking) {
+    pub(super) fn set_asking(&mut self, now: Timestamp, instance: InstanceName, asking: Asking, step: &mut Step) {
         self.set_unmatched_asking(now, &instance, asking.unmatched);
         if asking == Asking::default() {
             self.asking.remove(&instance);
         } else {
-            self.asking.insert(instance, asking);
+            self.asking.insert(instance.clone(), asking);
         }
+        self.set_matching(now, &instance, asking.matching, step);
     }
 
     /// Whether a policy is asked after such an end.

@@ -102,7 +102,9 @@ impl Book {
                     self.queue.offered(s.class).iter().any(|set| set.iter().any(|property| property == wanted))
                 })
             };
-            Why::NoBotOffers { missing: needed.iter().filter(|p| !offered(p)).cloned().collect() }
+            // Where a policy says what fits, no single property is to blame.
+            let judged = self.queue.edition(instance).is_some();
+            Why::NoBotOffers { missing: needed.iter().filter(|p| !judged && !offered(p)).cloned().collect() }
         } else if fitting.iter().all(away) {
             let (drained, quarantined) =
                 (fitting.iter().filter(drained).count(), fitting.iter().filter(quarantined).count());

@@ -27,8 +27,8 @@ impl Book {
         if !self.queue.take_freed() {
             return;
         }
-        while let Some(session) = self.queue.longest_asking().into_iter().find(|session| self.finds_work(*session)) {
-            let best = self.best_for(session).expect("what it found goes first, or another before it");
+        while let Some(session) = self.queue.first_asking().into_iter().find(|session| self.finds_work(*session)) {
+            let best = self.best_for(now, session).expect("what it found goes first, or another before it");
             self.offer(now, best, session, step);
         }
         // Jobs that stand apart are looked at one by one.

@@ -7,7 +7,7 @@
 
 use std::{
     cmp::Ordering,
-    collections::{BTreeMap, BTreeSet, VecDeque},
+    collections::{BTreeMap, BTreeSet},
 };
 
 use rustc_hash::FxHashSet;
@@ -16,7 +16,7 @@ use super::Book;
 use crate::{
     Hidden, JobId, JobRow, Step, Timestamp,
     mutant::{Mutant, broken},
-    queue::{CapabilityIx, JobIx, LaneIx, LimitsIx, Place, RequirementIx, SessionIx},
+    queue::{CapabilityIx, JobIx, LaneIx, LimitsIx, Place, RequirementIx},
 };
 
 /// What a book knows of the jobs that it does not know. Made by a restart, gone when everything is loaded.
@@ -131,16 +131,7 @@ impl Book {
         if broken(Mutant::WaitingNotServed) {
             return;
         }
-        let sessions = self.sessions.iter();
-        let asking = sessions.filter_map(|(index, session)| Some((session.ticket?, SessionIx(index as u32))));
-        let asking: BTreeMap<_, _> = asking.collect();
-        let mut asking: VecDeque<_> = asking.into_values().collect();
-        while let Some(index) = asking.pop_front() {
-            if let Some(job) = self.best_for(index) {
-                self.offer(now, job, index, step);
-                // Behind the others, as with any offer.
-                asking.extend(self.session(index).ticket.map(|_| index));
-            }
-        }
+        let asking = self.all_asking();
+        self.serve_asking(now, asking, usize::MAX, step);
     }
 }

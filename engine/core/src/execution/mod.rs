@@ -10,6 +10,7 @@ mod apply;
 mod assign;
 mod avoid;
 mod cancel;
+mod choice;
 mod decide;
 mod drain;
 mod explain;
@@ -18,7 +19,9 @@ mod job;
 mod jobs;
 mod limits;
 mod load;
+mod matching;
 mod place;
+mod prefer;
 mod quarantine;
 mod record;
 mod report;
@@ -39,13 +42,16 @@ use std::{
 use rustc_hash::FxHashMap;
 use slab::Slab;
 
+use self::{
+    choice::Choice, jobs::Jobs, load::Loading, matching::Matching, prefer::Preferences, record::Records,
+    session::Session, setback::Setback, unmatched::Unmatched,
+};
 pub use self::{
     explain::{Waiting, Why},
+    matching::PAIRS_MAX,
     view::{Counts, JobView, LeaseView, OperationView, SessionView},
 };
-use self::{
-    jobs::Jobs, load::Loading, place::Agains, record::Records, session::Session, setback::Setback, unmatched::Unmatched,
-};
+use self::place::Agains;
 use crate::{
     Answer, Asking, Event, Fact, InstanceName, JobId, Limit, OperationId, OperationRow, Rejection, SessionId, Step,
     Timestamp,
@@ -135,6 +141,9 @@ pub struct Book {
     changes: u64,
     /// Some time after a restart only.
     loading: Option<Loading>,
+    choice: Choice,
+    matching: Matching,
+    preferences: Preferences,
     /// Until then nothing is held against what a restart found: bots need time to come back.
     grace: Timestamp,
 }
@@ -178,6 +187,9 @@ impl Book {
             due: Vec::new(),
             changes: 0,
             loading: None,
+            choice: Choice::default(),
+            matching: Matching::default(),
+            preferences: Preferences::default(),
             grace: Timestamp::default(),
         }
     }
@@ -201,8 +213,9 @@ impl Book {
             Event::Undelivered { session, poll } => self.undelivered(now, session, poll, &mut step),
             Event::Drain { instance, bot_id, on } => self.drain(now, instance, bot_id, on, &mut step),
             Event::Release { instance, bot_id } => self.release(now, instance, bot_id, &mut step),
-            Event::Asking { instance, asking } => self.set_asking(now, instance, asking),
+            Event::Asking { instance, asking } => self.set_asking(now, instance, asking, &mut step),
             Event::Decided(decided) => self.decided(now, *decided, &mut step),
+            Event::Matched(matched) => self.matched(now, *matched, &mut step),
             Event::Unmatched(decided) => self.unmatched_decided(now, *decided, &mut step),
             Event::Place(place) => self.place(now, *place, &mut step),
             Event::Tick => self.tick(now, &mut step),
@@ -210,6 +223,7 @@ impl Book {
         }
         self.serve_freed(now, &mut step);
         self.serve_picky(now, &mut step);
+        self.ask_matches(now, &mut step);
         Ok(step)
     }
 
@@ -226,7 +240,8 @@ impl Book {
         let pending = self.pending.first().map(|(at, _)| *at);
         // Nobody is asked before all jobs are there.
         let agains = self.agains.next().filter(|_| self.loading.is_none());
-        [timers, pending, quarantines, agains, self.unmatched.next_look].into_iter().flatten().min()
+        let matching = self.matching.next_deadline();
+        [timers, pending, quarantines, agains, matching, self.unmatched.next_look].into_iter().flatten().min()
     }
 
     fn emit(&mut self, fact: Fact, step: &mut Step) {

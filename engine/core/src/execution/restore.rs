@@ -63,7 +63,7 @@ impl Book {
         let mut rows = Rows {
             jobs: live().map(|(index, _)| self.row_of(index)).collect(),
             leases: live().filter_map(|(index, _)| self.lease_row_of(index)).collect(),
-            sessions: self.sessions.iter().map(|(_, session)| self.session_row_of(session)).collect(),
+            sessions: self.sessions.iter().map(|(at, _)| self.session_row_of(SessionIx(at as u32))).collect(),
             drains: self.drains.iter().cloned().map(|(instance, bot_id)| DrainRow { instance, bot_id }).collect(),
             quarantines: self.quarantines.iter().map(quarantine_row).collect(),
         };
@@ -83,7 +83,7 @@ impl Book {
 
     /// The session's row as it is now.
     pub fn session_row(&self, session: SessionId) -> Option<SessionRow> {
-        self.session_ix(session).map(|index| self.session_row_of(self.session(index)))
+        self.session_ix(session).map(|index| self.session_row_of(index))
     }
 
     fn restore_session(&mut self, now: Timestamp, row: SessionRow) {
@@ -97,6 +97,7 @@ impl Book {
             slots: row.slots,
             hold_when_full: row.hold_when_full,
             status: row.status,
+            score: if broken(Mutant::RestoreForgetsScores) { 0 } else { row.score },
             at: row.opened_at,
         };
         let mut session = Session::new(&opened, class);
@@ -105,6 +106,7 @@ impl Book {
         }
         session.version = self.changes;
         let index = self.insert_session(session);
+        self.set_score(index, opened.score);
         self.arm(index);
     }
 
@@ -145,6 +147,7 @@ impl Book {
         if row.again.is_some() && !broken(Mutant::RestoreForgetsAgain) {
             self.set_again(index, row.again);
         }
+        self.set_wish(index, row.preferred.filter(|_| !broken(Mutant::RestoreForgetsWishes)));
         match (row.state, lease) {
             (JobRowState::Queued, None) => self.enqueue(index),
             (JobRowState::Leased, Some(lease)) => self.restore_lease(index, lease),
@@ -180,6 +183,7 @@ impl Book {
             action: details.action,
             do_not_cache: job.do_not_cache,
             requirements: requirements.clone(),
+            preferred: self.wish_of(index),
             label: label.clone(),
             lane: self.queue.lane_key(job.line).clone(),
             weight: details.weight,
@@ -209,7 +213,8 @@ impl Book {
         })
     }
 
-    fn session_row_of(&self, session: &Session) -> SessionRow {
+    fn session_row_of(&self, index: SessionIx) -> SessionRow {
+        let session = self.session(index);
         SessionRow {
             session: session.id,
             instance: self.queue.instance_of(session.class).clone(),
@@ -219,6 +224,7 @@ impl Book {
             slots: session.slots,
             hold_when_full: session.hold_when_full,
             status: session.status,
+            score: self.score_of(index),
             opened_at: session.opened_at,
         }
     }

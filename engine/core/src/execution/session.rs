@@ -97,10 +97,14 @@ impl Session {
         &self.names
     }
 
+    /// Slots that something is in.
+    pub(super) fn busy(&self) -> u32 {
+        u32::try_from(self.jobs.len() + self.ghosts.len()).unwrap_or(u32::MAX)
+    }
+
     /// Slots that the bot could fill now.
     pub(super) fn free(&self) -> u32 {
-        let busy = u32::try_from(self.jobs.len() + self.ghosts.len()).unwrap_or(u32::MAX);
-        (self.slots + u32::from(broken(Mutant::OneSlotMore))).saturating_sub(busy)
+        (self.slots + u32::from(broken(Mutant::OneSlotMore))).saturating_sub(self.busy())
     }
 }
 
@@ -134,6 +138,7 @@ impl Book {
                 slots: open.slots,
                 hold_when_full: open.hold_when_full,
                 status: open.status,
+                score: open.score,
                 at: now,
             })),
             step,
@@ -231,17 +236,19 @@ impl Book {
             return;
         }
         let offered = self.queue.offered(session.class);
-        let (capabilities, slots, hold_when_full) = match &update.worker {
-            Some(worker) => (canonical(worker.capabilities.clone()), worker.slots, worker.hold_when_full),
-            None => (offered.to_vec(), session.slots, session.hold_when_full),
+        let old = self.score_of(index);
+        let (capabilities, slots, hold_when_full, score) = match &update.worker {
+            Some(worker) => (canonical(worker.capabilities.clone()), worker.slots, worker.hold_when_full, worker.score),
+            None => (offered.to_vec(), session.slots, session.hold_when_full, old),
         };
         let same = offered == capabilities.as_slice()
             && session.slots == slots
             && session.hold_when_full == hold_when_full
+            && old == score
             && session.status == update.status;
         if !same {
             let (session, status) = (session.id, update.status);
-            let changed = SessionChanged { session, capabilities, slots, hold_when_full, status };
+            let changed = SessionChanged { session, capabilities, slots, hold_when_full, status, score };
             self.emit(Fact::SessionChanged(Box::new(changed)), step);
             self.note_offer(self.session(index).class);
         }

@@ -51,6 +51,8 @@ impl Book {
             let old = self.job(index).line;
             self.job_mut(index).line = self.queue.amend(old, requirements);
             self.queue.leave_line(old);
+            // It was wished for what was needed then.
+            self.drop_wish(index);
         }
         match decided.until {
             Some(until) => self.delay(index, until),

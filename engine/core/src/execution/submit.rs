@@ -76,6 +76,7 @@ impl Book {
                 action: submit.action,
                 do_not_cache: submit.do_not_cache,
                 requirements: submit.requirements,
+                preferred: submit.preferred,
                 label: submit.label,
                 lane: submit.lane,
                 weight: submit.weight.max(1),

@@ -22,6 +22,7 @@ impl Book {
         }
         self.end_quarantines(now, step);
         self.look_at_agains(now, step);
+        self.look_at_matches(now, step);
         if step.facts.len() < TICK_FACTS {
             self.look_for_unmatched(now, step);
         }
@@ -80,6 +81,7 @@ impl Book {
             self.forget_result(index);
             self.setbacks.remove(&index);
             self.limits.remove(&index);
+            self.drop_wish(index);
             self.forget_handles(index);
             self.queue.leave_line(self.job(index).line);
             self.jobs.remove(index);

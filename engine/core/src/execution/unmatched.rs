@@ -57,13 +57,20 @@ enum Lonely {
     Refused { text: Arc<str>, until: Timestamp },
 }
 
+impl Unmatched {
+    /// What was known of the instance's classes is so no more.
+    pub(super) fn forget(&mut self, instance: &InstanceName) {
+        self.classes.retain(|class, _| class.instance != *instance);
+    }
+}
+
 impl Book {
     pub(super) fn set_unmatched_asking(&mut self, now: Timestamp, instance: &InstanceName, on: bool) {
         if on {
             self.unmatched.next_look.get_or_insert(now);
             return;
         }
-        self.unmatched.classes.retain(|class, _| class.instance != *instance);
+        self.unmatched.forget(instance);
         let mut others = self.asking.iter().filter(|(other, _)| *other != instance);
         if !others.any(|(_, asking)| asking.unmatched) {
             self.unmatched.next_look = None;

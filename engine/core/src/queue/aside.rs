@@ -23,9 +23,15 @@ impl Queue {
         waiting.map(|(_, line)| line.class).filter(|class| !self.is_served(*class))
     }
 
-    /// Whether an open session serves the class.
+    /// Whether an open session serves the class, or may: not all is known yet.
     pub(crate) fn is_served(&self, class: RequirementIx) -> bool {
-        self.groups.iter().any(|(_, group)| group.serves.has(class.0))
+        self.groups.iter().any(|(_, group)| group.serves.has(class.0)) || self.may_be_served(class)
+    }
+
+    /// Whether jobs of the class stand in its lanes.
+    pub(crate) fn has_queued(&self, class: RequirementIx) -> bool {
+        let class = self.requirements.get(class.0 as usize);
+        class.is_some_and(|class| class.lines.values().any(|line| self.lines[line.0 as usize].waiting.len() > 0))
     }
 
     /// What jobs of the class have in common.
@@ -39,9 +45,15 @@ impl Queue {
         self.requirement_index.get(&key(class)).copied()
     }
 
-    /// Whether bots of the one class may take jobs of the other, which need not have any just now.
+    /// Whether bots of the one class may take jobs of the other, which need not have any just now. What is not known
+    /// may be so.
     pub(crate) fn would_serve(&self, offer: CapabilityIx, need: &JobClass) -> bool {
-        class::serves(&self.capabilities[offer.0 as usize].key, &key(need))
+        let class = &self.capabilities[offer.0 as usize];
+        if self.edition(&class.key.instance).is_none() {
+            return class::contains(&class.key, &key(need));
+        }
+        let known = self.find_class(need).and_then(|need| class.fits.get(&need));
+        class.key.instance == need.instance && known.is_none_or(|fit| *fit > 0)
     }
 
     /// Jobs of the class that stand in its lanes, lane by lane.

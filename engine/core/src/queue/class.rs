@@ -7,7 +7,10 @@ use rustc_hash::FxHashMap;
 use super::{
     CapabilityIx, LaneIx, LimitsIx, LineIx, Queue, RequirementIx, bits::BitSet, group::GroupIx, heads::Audience,
 };
-use crate::{InstanceName, PropertySet};
+use crate::{
+    InstanceName, PropertySet,
+    mutant::{Mutant, broken},
+};
 
 /// How many requirement classes without jobs are remembered.
 const RETIRED_MAX: usize = 16_384;
@@ -35,8 +38,8 @@ pub(super) struct RequirementClass {
     pub(super) lines: FxHashMap<(LaneIx, LimitsIx), LineIx>,
     /// Who wants to hear of new heads.
     pub(super) audience: Audience,
-    /// How many hold on to it: its lines, and who is about to make one.
-    holders: u32,
+    /// How many hold on to it: its lines, who is about to make one, and jobs that would like its bots.
+    pub(super) holders: u32,
     /// When the class last lost its last holder, as a count of such events.
     retired: u64,
 }
@@ -46,11 +49,14 @@ pub(super) struct RequirementClass {
 pub(super) struct CapabilityClass {
     pub(super) key: CapabilityKey,
     sessions: u32,
+    /// How well it fits classes of jobs, as far as a policy has said. Empty where containment judges.
+    pub(super) fits: FxHashMap<RequirementIx, u32>,
     /// Where its verdicts, its heads and its waiting bots are.
     pub(super) group: GroupIx,
 }
 
-pub(super) fn serves(offer: &CapabilityKey, need: &RequirementKey) -> bool {
+/// The built-in rule.
+pub(super) fn contains(offer: &CapabilityKey, need: &RequirementKey) -> bool {
     offer.instance == need.instance && offer.capabilities.iter().any(|set| set.contains_all(&need.requirements))
 }
 
@@ -65,8 +71,13 @@ impl Queue {
         let key =
             RequirementKey { instance: instance.clone(), requirements: requirements.clone(), label: label.clone() };
         if let Some(index) = self.requirement_index.get(&key) {
-            self.requirements[index.0 as usize].holders += 1;
-            return *index;
+            let index = *index;
+            let class = &mut self.requirements[index.0 as usize];
+            class.holders += 1;
+            if class.holders == 1 && self.is_judged(index) {
+                self.wonder_about(index);
+            }
+            return index;
         }
         let class = RequirementClass {
             key: key.clone(),
@@ -76,7 +87,11 @@ impl Queue {
             retired: 0,
         };
         let index = RequirementIx(u32::try_from(self.requirements.insert(class)).expect("fewer than 2^32 classes"));
-        self.judge(index, |queue, offer| serves(&queue.capabilities[offer.0 as usize].key, &key));
+        if self.edition(instance).is_some() && !broken(Mutant::UnknownServes) {
+            self.wonder_about(index);
+        } else {
+            self.judge(index, |queue, offer| contains(&queue.capabilities[offer.0 as usize].key, &key));
+        }
         self.requirement_index.insert(key, index);
         index
     }
@@ -93,8 +108,11 @@ impl Queue {
         if class.holders > 0 {
             return;
         }
+        if self.is_judged(index) {
+            self.unlearn(index);
+        }
         self.retirements += 1;
-        class.retired = self.retirements;
+        self.requirements[index.0 as usize].retired = self.retirements;
         self.retired.push_back((index, self.retirements));
         while self.retired.len() > RETIRED_MAX {
             let (oldest, when) = self.retired.pop_front().expect("the line was longer than its limit");
@@ -118,13 +136,17 @@ impl Queue {
             return *index;
         }
         let mut verdicts = BitSet::default();
-        for (index, need) in &self.requirements {
-            verdicts.set(u32::try_from(index).expect("fewer than 2^32 classes"), serves(&key, &need.key));
+        let asked = self.edition(instance).is_some();
+        for (index, need) in self.requirements.iter().filter(|_| !asked) {
+            verdicts.set(u32::try_from(index).expect("fewer than 2^32 classes"), contains(&key, &need.key));
         }
         let index = CapabilityIx(u32::try_from(self.capabilities.vacant_key()).expect("fewer than 2^32 classes"));
         let group = self.join_group(index, verdicts);
-        self.capabilities.insert(CapabilityClass { key: key.clone(), sessions: 1, group });
+        self.capabilities.insert(CapabilityClass { key: key.clone(), sessions: 1, fits: FxHashMap::default(), group });
         self.capability_index.insert(key, index);
+        if asked {
+            self.wonder_whom(index);
+        }
         index
     }
 

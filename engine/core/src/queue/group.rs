@@ -1,10 +1,10 @@
-//! Groups: capability classes that serve the same requirement classes.
+//! Groups: capability classes that serve the same requirement classes, and equally well.
 //!
 //! Bots that differ only in what no job asks for (a host name, a rack) are capability classes of their own, but
 //! one group: heads are kept, and announcements read, once for all of them. A new requirement class splits the
 //! groups whose members disagree about it; a forgotten one lets groups that became equal flow together.
 
-use std::collections::BTreeMap;
+use std::{cmp::Reverse, collections::BTreeMap};
 
 use indexmap::IndexMap;
 use rustc_hash::FxBuildHasher;
@@ -16,6 +16,9 @@ use super::{
 /// Number of a group in this process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(super) struct GroupIx(pub(super) u32);
+
+/// Order of sessions that ask: the best first, then who waits longest.
+pub(super) type Turn = (Reverse<u32>, u64);
 
 /// Heads of lines of one lane and one limit set, by their places.
 pub(super) type Heads = Front<(LineIx, JobIx), 12>;
@@ -34,25 +37,29 @@ pub(super) struct Group {
     pub(super) cursor: Option<u64>,
     /// Announcements that concern few groups, this one among them. Bounded: see `heads`.
     pub(super) inbox: Vec<LineIx>,
-    /// Sessions that ask for work now, longest waiting first.
-    pub(super) waiting: BTreeMap<u64, (SessionIx, CapabilityIx)>,
+    /// Sessions that ask for work now, in their order.
+    pub(super) waiting: BTreeMap<Turn, (SessionIx, CapabilityIx)>,
 }
 
 impl Group {
-    fn set(&mut self, class: RequirementIx, on: bool) {
-        self.serves.set(class.0, on);
-        self.print ^= mix(class);
+    /// From one fit to the other; 0: it is not served.
+    fn set(&mut self, class: RequirementIx, old: u32, new: u32) {
+        self.serves.set(class.0, new > 0);
+        self.print ^= mix(class, old) ^ mix(class, new);
     }
 }
 
-/// Spreads a small number over 128 bits (the finaliser of SplitMix64, twice).
-fn mix(class: RequirementIx) -> u128 {
+/// Spreads two small numbers over 128 bits (the finaliser of SplitMix64, twice). Nothing, for what is not served.
+fn mix(class: RequirementIx, fit: u32) -> u128 {
+    if fit == 0 {
+        return 0;
+    }
     let spread = |mut x: u64| {
         x = (x ^ (x >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
         x = (x ^ (x >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
         x ^ (x >> 31)
     };
-    let seed = (u64::from(class.0) + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    let seed = ((u64::from(class.0) + 1) | (u64::from(fit - 1) << 32)).wrapping_mul(0x9e37_79b9_7f4a_7c15);
     u128::from(spread(seed)) << 64 | u128::from(spread(!seed))
 }
 
@@ -68,7 +75,7 @@ impl Queue {
             }
             let serving = if no.is_empty() { index } else { self.split(index, yes) };
             self.unlist(serving);
-            self.groups[serving.0 as usize].set(class, true);
+            self.groups[serving.0 as usize].set(class, 0, 1);
             self.list(serving);
         }
     }
@@ -79,14 +86,15 @@ impl Queue {
         let serving: Vec<_> = serving.into_iter().map(|(index, _)| GroupIx(index as u32)).collect();
         for index in serving {
             self.unlist(index);
-            self.groups[index.0 as usize].set(class, false);
+            let old = self.fit_of(index, class);
+            self.groups[index.0 as usize].set(class, old, 0);
             self.list(index);
         }
     }
 
     /// A new capability class joins the group with its verdicts, or founds one.
     pub(super) fn join_group(&mut self, class: CapabilityIx, serves: BitSet) -> GroupIx {
-        let print = serves.iter().fold(0, |print, need| print ^ mix(RequirementIx(need)));
+        let print = serves.iter().fold(0, |print, need| print ^ mix(RequirementIx(need), 1));
         if let Some(index) = self.group_index.get(&print) {
             self.groups[index.0 as usize].members.push(class);
             return *index;
@@ -110,10 +118,12 @@ impl Queue {
     }
 
     /// Moves members into a group of their own, which starts with the same verdicts and no heads.
-    fn split(&mut self, index: GroupIx, members: Vec<CapabilityIx>) -> GroupIx {
+    pub(super) fn split(&mut self, index: GroupIx, mut members: Vec<CapabilityIx>) -> GroupIx {
+        members.sort_unstable();
+        let goes = |member: &CapabilityIx| members.binary_search(member).is_ok();
         let old = &mut self.groups[index.0 as usize];
-        old.members.retain(|member| !members.contains(member));
-        let moved = |(_, class): &(SessionIx, CapabilityIx)| members.contains(class);
+        old.members.retain(|member| !goes(member));
+        let moved = |(_, class): &(SessionIx, CapabilityIx)| goes(class);
         let waiting = old.waiting.extract_if(.., |_, waiter| moved(waiter)).collect();
         let group = Group {
             serves: old.serves.clone(),
@@ -129,6 +139,18 @@ impl Queue {
         self.note_asking(index);
         self.note_asking(new);
         new
+    }
+
+    /// The members of a group fit a class otherwise from now on.
+    pub(super) fn refit(&mut self, index: GroupIx, class: RequirementIx, old: u32, new: u32) {
+        self.unlist(index);
+        let group = &mut self.groups[index.0 as usize];
+        group.set(class, old, new);
+        // Among the heads may be some that are not served any more, and some that are from now on are not there.
+        (group.cursor, group.heads) = (None, IndexMap::default());
+        group.inbox.clear();
+        self.formation += 1;
+        self.list(index);
     }
 
     /// Makes the group known by its verdicts; if there is such a group already, the two become one.

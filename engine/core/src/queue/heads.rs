@@ -8,7 +8,11 @@
 //! Of a class that few groups serve, a new head is announced to each of them; of one that many serve, once for all in
 //! the journal. So a group reads little that does not concern it, and an announcement has a bounded cost.
 
-use std::{cmp::Ordering, collections::VecDeque, num::NonZeroU64};
+use std::{
+    cmp::{Ordering, Reverse},
+    collections::VecDeque,
+    num::NonZeroU64,
+};
 
 use super::{
     CapabilityIx, Guess, JobIx, LaneIx, LineIx, Place, Queue, RequirementIx, SessionIx,
@@ -184,38 +188,58 @@ impl Queue {
         }
     }
 
-    /// The session asks for work from now on.
-    pub(crate) fn wait(&mut self, class: CapabilityIx, session: SessionIx) -> NonZeroU64 {
+    /// The session asks for work from now on. The larger its score, the sooner it is served.
+    pub(crate) fn wait(&mut self, class: CapabilityIx, session: SessionIx, score: u32) -> NonZeroU64 {
         self.waits += 1;
         let group = self.capabilities[class.0 as usize].group;
-        self.groups[group.0 as usize].waiting.insert(self.waits, (session, class));
+        self.groups[group.0 as usize].waiting.insert((Reverse(score), self.waits), (session, class));
         self.note_asking(group);
         NonZeroU64::new(self.waits).expect("it was just counted up")
     }
 
     /// The session asks no more.
-    pub(crate) fn stop_waiting(&mut self, class: CapabilityIx, ticket: NonZeroU64) {
+    pub(crate) fn stop_waiting(&mut self, class: CapabilityIx, ticket: NonZeroU64, score: u32) {
         let group = self.capabilities[class.0 as usize].group;
-        self.groups[group.0 as usize].waiting.remove(&ticket.get());
+        let waited = self.groups[group.0 as usize].waiting.remove(&(Reverse(score), ticket.get()));
+        assert!(waited.is_some(), "a session that has a ticket waits");
         self.note_asking(group);
     }
 
-    /// The session that has waited longest among those that may take jobs of the class.
-    pub(crate) fn longest_waiting(&self, need: RequirementIx) -> Option<SessionIx> {
-        self.asking
-            .iter()
-            .map(|group| &self.groups[group.0 as usize])
-            .filter(|group| group.serves.has(need.0))
-            .filter_map(|group| group.waiting.first_key_value())
-            .min_by_key(|(ticket, _)| if broken(Mutant::ShortestWaitFirst) { u64::MAX - **ticket } else { **ticket })
-            .map(|(_, (session, _))| *session)
+    /// The session that goes first among those that may take jobs of the class, and of the preferred one if there is
+    /// such: the one that fits best, then the one with the largest score, then the one that has waited longest.
+    pub(crate) fn first_waiting(&self, need: RequirementIx, preferred: Option<RequirementIx>) -> Option<SessionIx> {
+        let asking = self.asking.iter().map(|index| (index, &self.groups[index.0 as usize]));
+        let serving = asking.filter(|(_, group)| group.serves.has(need.0));
+        let serving = serving.filter(|(_, group)| preferred.is_none_or(|preferred| group.serves.has(preferred.0)));
+        let first = serving.filter_map(|(index, group)| {
+            let (&(score, ticket), (session, _)) = group.waiting.first_key_value()?;
+            let ticket = if broken(Mutant::ShortestWaitFirst) { u64::MAX - ticket } else { ticket };
+            Some(((Reverse(self.rated(*index, need)), score, ticket), *session))
+        });
+        first.min_by_key(|(turn, _)| *turn).map(|(_, session)| session)
     }
 
-    /// Of each group the session that has waited longest, in that order.
-    pub(crate) fn longest_asking(&self) -> Vec<SessionIx> {
+    fn rated(&self, group: GroupIx, need: RequirementIx) -> u32 {
+        if broken(Mutant::FitIgnored) { 1 } else { self.fit_of(group, need) }
+    }
+
+    /// All that may take jobs of the class, in that order. Off the hot path.
+    pub(crate) fn waiting_for(&self, need: RequirementIx) -> Vec<SessionIx> {
+        let serving = self.asking.iter().filter(|index| self.groups[index.0 as usize].serves.has(need.0));
+        let turns = serving.flat_map(|index| {
+            let fit = Reverse(self.rated(*index, need));
+            self.groups[index.0 as usize].waiting.iter().map(move |(turn, (session, _))| ((fit, *turn), *session))
+        });
+        let mut turns: Vec<_> = turns.collect();
+        turns.sort_unstable();
+        turns.into_iter().map(|(_, session)| session).collect()
+    }
+
+    /// Of each group the session that goes first, the best of them first, then the one that has waited longest.
+    pub(crate) fn first_asking(&self) -> Vec<SessionIx> {
         let groups = self.asking.iter().map(|group| &self.groups[group.0 as usize]);
         let mut first: Vec<_> = groups.filter_map(|group| group.waiting.first_key_value()).collect();
-        first.sort_unstable_by_key(|(ticket, _)| **ticket);
+        first.sort_unstable_by_key(|(turn, _)| **turn);
         first.into_iter().map(|(_, (session, _))| *session).collect()
     }
 

@@ -10,7 +10,9 @@
 
 mod aside;
 mod bits;
+mod choice;
 mod class;
+mod fit;
 mod front;
 mod group;
 mod heads;
@@ -23,9 +25,10 @@ use std::{collections::VecDeque, sync::Arc};
 use rustc_hash::FxHashMap;
 use slab::Slab;
 
-pub(crate) use self::bits::BitSet;
+pub(crate) use self::{bits::BitSet, choice::LaneHead, fit::Pair};
 use self::{
     class::{CapabilityClass, RequirementClass},
+    fit::Judges,
     group::{Group, GroupIx},
     lane::Lane,
     limit::{Counter, LimitSet},
@@ -114,6 +117,7 @@ pub(crate) struct Queue {
     /// Groups with at least one waiting bot.
     asking: indexmap::IndexSet<GroupIx, rustc_hash::FxBuildHasher>,
     waits: u64,
+    judges: Judges,
 }
 
 impl Queue {

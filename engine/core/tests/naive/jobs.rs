@@ -68,6 +68,7 @@ impl Naive {
             action: submit.action,
             do_not_cache: submit.do_not_cache,
             requirements: submit.requirements.clone(),
+            preferred: submit.preferred.clone(),
             label: submit.label.clone(),
             lane: submit.lane.clone(),
             weight,
@@ -94,6 +95,7 @@ impl Naive {
             action: submit.action,
             do_not_cache: submit.do_not_cache,
             requirements: submit.requirements.clone(),
+            preferred: submit.preferred.clone(),
             label: submit.label.clone(),
             lane: submit.lane.clone(),
             weight,
@@ -140,15 +142,20 @@ impl Naive {
         Ok(())
     }
 
-    /// A job waits: the bot that has asked longest among those that fit is served, with the best that fits it.
+    /// A job waits: of the bots that ask and fit, the one that the job would like, that fits best, that is the best, or
+    /// that has asked longest is served, with the best that fits it.
     pub(super) fn serve(&mut self, now: Timestamp, job: JobId) {
         while self.job(job).is_some_and(|job| job.state == State::Queued && !self.is_blocked(job)) {
             let job = self.job(job).expect("it was just seen");
             let asking = self.sessions.iter().filter(|session| session.ticket.is_some() && self.fits(session, job));
             let asking = asking.filter(|session| !self.avoids(job, session));
-            let Some(session) = asking.min_by_key(|session| session.ticket).map(|session| session.id) else { return };
+            let turn = |session: &&Session| {
+                let fit = self.fit(session, &job.class());
+                (!self.is_wished(session, job), Reverse(fit), Reverse(session.score), session.ticket)
+            };
+            let Some(session) = asking.min_by_key(turn).map(|session| session.id) else { return };
             // At least the job itself fits; but a hidden one may come first.
-            let Some(best) = self.best(session) else { return };
+            let Some(best) = self.best(now, session) else { return };
             self.offer(now, best, session);
         }
     }

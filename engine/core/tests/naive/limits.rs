@@ -72,12 +72,13 @@ impl Naive {
             return;
         }
         loop {
-            let mut asking: Vec<_> = self.sessions.iter().filter_map(|s| Some((s.ticket?, s.id))).collect();
+            let mut asking: Vec<_> =
+                self.sessions.iter().filter_map(|s| Some((Reverse(s.score), s.ticket?, s.id))).collect();
             asking.sort();
             let plain = |job: &Job| job.setbacks.as_ref().is_none_or(|setbacks| !setbacks.elsewhere);
-            let served = asking.into_iter().find(|(_, id)| self.best_of(*id, plain).is_some());
-            let Some((_, id)) = served else { return };
-            let best = self.best(id).expect("there is one at least");
+            let served = asking.into_iter().find(|(_, _, id)| self.best_of(*id, plain).is_some());
+            let Some((_, _, id)) = served else { return };
+            let best = self.best(now, id).expect("there is one at least");
             self.offer(now, best, id);
         }
     }

@@ -28,18 +28,11 @@ impl Naive {
         }
         self.hidden.clear();
         self.blind = false;
-        self.unloaded.clear();
         self.loading = false;
-        let mut asking: Vec<_> = self.sessions.iter().filter_map(|s| Some((s.ticket?, s.id))).collect();
+        self.unloaded.clear();
+        let asking = self.sessions.iter().filter_map(|s| Some((Reverse(s.score), s.ticket?, s.id)));
+        let mut asking: Vec<_> = asking.collect();
         asking.sort();
-        let mut asking: VecDeque<_> = asking.into_iter().map(|(_, id)| id).collect();
-        while let Some(id) = asking.pop_front() {
-            if let Some(job) = self.best(id) {
-                self.offer(now, job, id);
-                if self.session_mut(id).ticket.is_some() {
-                    asking.push_back(id);
-                }
-            }
-        }
+        self.serve_in_turn(now, asking.into_iter().map(|(_, _, id)| id).collect());
     }
 }

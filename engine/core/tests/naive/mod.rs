@@ -3,15 +3,18 @@
 //!
 //! Not a specification of its own: where the two differ, one of them is wrong, and `SEMANTICS` says which.
 
+pub mod choice;
 mod jobs;
 mod limits;
 mod load;
 mod place;
+pub mod matching;
 mod questions;
 mod sessions;
 mod time;
 
 use std::{
+    cmp::{Ordering, Reverse},
     collections::{BTreeSet, VecDeque},
     sync::Arc,
     time::Duration,
@@ -66,9 +69,15 @@ pub struct Naive {
     hidden: Vec<Job>,
     /// Where they stand is not known: nobody is given anything.
     blind: bool,
+    /// What policies said of pairs, and when what they were asked is asked again.
+    known: Vec<(matching::Pair, u32)>,
+    open: Vec<(matching::Pair, Timestamp)>,
+    /// Pairs that they are asked about.
+    wondered: Vec<matching::Pair>,
+    /// Not all is loaded.
+    loading: bool,
     /// Those of them that are not loaded.
     unloaded: BTreeSet<JobId>,
-    loading: bool,
 }
 
 #[derive(Clone, Debug)]
@@ -78,6 +87,7 @@ pub struct Job {
     pub action: Digest,
     pub do_not_cache: bool,
     pub requirements: PropertySet,
+    pub preferred: Option<PropertySet>,
     pub label: Arc<str>,
     pub lane: LaneKey,
     pub weight: u32,
@@ -133,6 +143,7 @@ pub struct Session {
     pub slots: u32,
     pub hold_when_full: bool,
     pub status: BotStatus,
+    pub score: u32,
     pub opened_at: Timestamp,
     /// In the order in which they were given.
     pub leases: Vec<JobId>,
@@ -161,6 +172,8 @@ pub struct Expected {
     pub asks: Vec<(JobId, u32)>,
     /// Jobs whose place policies are asked for.
     pub places: Vec<JobId>,
+    /// Pairs about which a policy is asked.
+    pub pairs: Vec<matching::Pair>,
 }
 
 impl Naive {
@@ -189,8 +202,11 @@ impl Naive {
             answers: Vec::new(),
             hidden: Vec::new(),
             blind: false,
-            unloaded: BTreeSet::new(),
+            known: Vec::new(),
+            open: Vec::new(),
+            wondered: Vec::new(),
             loading: false,
+            unloaded: BTreeSet::new(),
         }
     }
 
@@ -209,8 +225,9 @@ impl Naive {
             Event::Undelivered { session, poll } => self.take_back(now, *session, Told::Once(*poll)),
             Event::Drain { instance, bot_id, on } => self.drain(now, instance, bot_id, *on),
             Event::Release { instance, bot_id } => self.release(now, instance, bot_id),
-            Event::Asking { instance, asking } => self.set_asking(instance, *asking),
+            Event::Asking { instance, asking } => self.set_asking(now, instance, *asking),
             Event::Decided(decided) => self.decided(now, decided),
+            Event::Matched(matched) => self.matched(now, matched),
             Event::Unmatched(decided) => self.unmatched(now, decided, seen),
             Event::Place(place) => self.place(now, place),
             Event::Tick => {
@@ -221,10 +238,11 @@ impl Naive {
         }
         self.serve_freed(now);
         self.serve_all_picky(now);
+        self.wonder(now);
         self.note_lonely(now);
         let (facts, answers) = (std::mem::take(&mut self.facts), std::mem::take(&mut self.answers));
         let (asks, places) = (std::mem::take(&mut self.asks), std::mem::take(&mut self.place_asks));
-        Ok(Expected { facts, reply, answers, asks, places })
+        Ok(Expected { facts, reply, answers, asks, places, pairs: std::mem::take(&mut self.wondered) })
     }
 
     /// Everything that a restart would need, in the order of ids.
@@ -283,19 +301,14 @@ impl Naive {
         self.sessions.iter_mut().find(|known| known.id == session).expect("the model names sessions that it has")
     }
 
-    fn fits(&self, session: &Session, job: &Job) -> bool {
-        let has = |offer: &PropertySet, wanted| offer.iter().any(|property| property == wanted);
-        session.instance == job.instance
-            && session.capabilities.iter().any(|offer| job.requirements.iter().all(|wanted| has(offer, wanted)))
-    }
-
     /// The job that this bot should get now: of the lane with the least (running + 1) / weight, then by rank, then
-    /// by age. None while that is a hidden one, whatever became of it since.
-    fn best(&self, session: SessionId) -> Option<JobId> {
-        self.best_of(session, |_| true)
+    /// by age; unless a policy chooses another lane. None while that is a hidden one, whatever became of it since.
+    fn best(&self, now: Timestamp, session: SessionId) -> Option<JobId> {
+        let best = self.best_of(session, |_| true)?;
+        Some(self.chosen(now, self.session(session).expect("the model names sessions that it has")).unwrap_or(best))
     }
 
-    /// The same among some of those that are not hidden.
+    /// The same among some of those that are not hidden, by the built-in rule.
     fn best_of(&self, session: SessionId, among: impl Fn(&Job) -> bool) -> Option<JobId> {
         let session = self.session(session).expect("the model names sessions that it has");
         if self.blind {
@@ -305,13 +318,14 @@ impl Naive {
         let known = self.jobs.iter().filter(|job| job.state == State::Queued && !is_hidden(job) && among(job));
         let fitting = known.filter(|job| !self.avoids(job, session)).chain(&self.hidden);
         let fitting = fitting.filter(|job| self.fits(session, job) && !self.is_blocked(job));
-        let order = |job: &Job, other: &Job| {
-            let (mine, theirs) = (self.share(job), self.share(other));
-            let share = (mine.0 * theirs.1).cmp(&(theirs.0 * mine.1));
-            let owed = self.is_owed(other).cmp(&self.is_owed(job));
-            owed.then(share).then((job.rank, job.age).cmp(&(other.rank, other.age)))
-        };
-        fitting.min_by(|job, other| order(job, other)).filter(|job| !is_hidden(job)).map(|job| job.id)
+        fitting.min_by(|job, other| self.order(job, other)).filter(|job| !is_hidden(job)).map(|job| job.id)
+    }
+
+    fn order(&self, job: &Job, other: &Job) -> Ordering {
+        let (mine, theirs) = (self.share(job), self.share(other));
+        let share = (mine.0 * theirs.1).cmp(&(theirs.0 * mine.1));
+        let owed = self.is_owed(other).cmp(&self.is_owed(job));
+        owed.then(share).then((job.rank, job.age).cmp(&(other.rank, other.age)))
     }
 
     /// (running + 1, weight) of the job's lane.
@@ -349,6 +363,7 @@ impl Job {
             action: self.action,
             do_not_cache: self.do_not_cache,
             requirements: self.requirements.clone(),
+            preferred: self.preferred.clone(),
             label: self.label.clone(),
             lane: self.lane.clone(),
             weight: self.weight,
@@ -393,6 +408,7 @@ impl Session {
             slots: self.slots,
             hold_when_full: self.hold_when_full,
             status: self.status,
+            score: self.score,
             opened_at: self.opened_at,
         }
     }

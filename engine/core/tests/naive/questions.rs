@@ -26,7 +26,8 @@ pub struct Lonely {
 }
 
 impl Naive {
-    pub(super) fn set_asking(&mut self, instance: &InstanceName, asking: Asking) {
+    pub(super) fn set_asking(&mut self, now: Timestamp, instance: &InstanceName, asking: Asking) {
+        let edition = self.asks(instance).matching;
         self.asking.retain(|(known, _)| known != instance);
         self.asking.push((instance.clone(), asking));
         if !asking.unmatched {
@@ -35,9 +36,12 @@ impl Naive {
                 .filter(|l| l.class.instance == *instance)
                 .for_each(|l| (l.open, l.refused) = (None, None));
         }
+        if asking.matching != edition {
+            self.set_edition(now, instance, asking.matching);
+        }
     }
 
-    fn asks(&self, instance: &InstanceName) -> Asking {
+    pub(super) fn asks(&self, instance: &InstanceName) -> Asking {
         self.asking.iter().find(|(known, _)| known == instance).map(|(_, asking)| *asking).unwrap_or_default()
     }
 
@@ -170,7 +174,9 @@ impl Naive {
                 (setbacks.question, setbacks.elsewhere) = (None, elsewhere);
                 job.attempts_used = used;
                 let requirements = requirements.filter(|amended| *amended != job.requirements);
-                job.requirements = requirements.clone().unwrap_or(job.requirements.clone());
+                if let Some(amended) = &requirements {
+                    (job.requirements, job.preferred) = (amended.clone(), None);
+                }
                 let until = (!after.is_zero()).then(|| now.after(after.min(DAY)));
                 let queue_deadline = job.queue_timeout.map(|timeout| job.queued_at.after(timeout).max(grace));
                 match until {
@@ -252,10 +258,8 @@ impl Naive {
         classes.sort();
         classes.dedup();
         for class in classes {
-            let served = self.sessions.iter().any(|session| {
-                let fits = |offer: &PropertySet| class.requirements.iter().all(|need| offer.iter().any(|p| p == need));
-                session.instance == class.instance && session.capabilities.iter().any(fits)
-            });
+            // What is not known may be so.
+            let served = self.sessions.iter().any(|session| self.fit(session, &class).is_none_or(|fit| fit > 0));
             let known = self.lonely.iter().position(|lonely| lonely.class == class);
             match known {
                 Some(at) if served => drop(self.lonely.remove(at)),

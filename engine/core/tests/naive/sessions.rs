@@ -30,6 +30,7 @@ impl Naive {
             slots: open.slots,
             hold_when_full: open.hold_when_full,
             status: open.status,
+            score: open.score,
             opened_at: now,
             leases: Vec::new(),
             ghosts: Vec::new(),
@@ -46,6 +47,7 @@ impl Naive {
             slots: open.slots,
             hold_when_full: open.hold_when_full,
             status: open.status,
+            score: open.score,
             at: now,
         })));
         self.hold(now, open.session, open.poll, open.hold_until);
@@ -99,22 +101,25 @@ impl Naive {
 
     fn note_worker(&mut self, id: SessionId, update: &UpdateSession) {
         let session = self.session_mut(id);
-        let before = (session.capabilities.clone(), session.slots, session.hold_when_full, session.status);
+        let state = |s: &Session| (s.capabilities.clone(), s.slots, s.hold_when_full, s.status, s.score);
+        let before = state(session);
         session.status = update.status;
         if let Some(worker) = &update.worker {
             session.capabilities = canonical(&worker.capabilities);
             session.slots = worker.slots;
             session.hold_when_full = worker.hold_when_full;
+            session.score = worker.score;
         }
-        let after = (session.capabilities.clone(), session.slots, session.hold_when_full, session.status);
+        let after = state(session);
         if before != after {
-            let (capabilities, slots, hold_when_full, status) = after;
+            let (capabilities, slots, hold_when_full, status, score) = after;
             self.facts.push(Fact::SessionChanged(Box::new(SessionChanged {
                 session: id,
                 capabilities,
                 slots,
                 hold_when_full,
                 status,
+                score,
             })));
         }
     }
@@ -195,7 +200,7 @@ impl Naive {
     pub(super) fn fill(&mut self, now: Timestamp, id: SessionId) {
         while self.takes_work(id)
             && self.session_mut(id).free() > 0
-            && let Some(job) = self.best(id)
+            && let Some(job) = self.best(now, id)
         {
             self.offer(now, job, id);
         }
@@ -264,6 +269,7 @@ impl Naive {
             self.answers.push(Answer { session: id, poll: poll.id, leases: Vec::new(), expires: now, version: 0 });
         }
         self.sessions.retain(|session| session.id != id);
+        self.forget_pairs();
         self.facts.push(Fact::SessionClosed { session: id, at: now, reason });
     }
 

@@ -27,10 +27,12 @@ impl Naive {
             None => Some(session.contact.after(self.settings.session_timeout)),
         });
         let quarantines = self.quarantines.iter().map(|(_, until)| *until);
-        jobs.chain(sessions).chain(quarantines).chain(self.looks().map(|(at, _)| at)).min()
+        let pairs = self.open.iter().map(|(_, due)| *due);
+        jobs.chain(sessions).chain(quarantines).chain(pairs).chain(self.looks().map(|(at, _)| at)).min()
     }
 
     pub(super) fn tick(&mut self, now: Timestamp, seen: &[Fact]) {
+        self.forget_questions(now);
         loop {
             self.refuse(now, seen);
             let due = self.due(now);
@@ -123,6 +125,7 @@ impl Naive {
             let (leases, expires) = (self.leases_of(id, |_| true), now.after(self.settings.session_timeout));
             answers.push(Answer { session: id, poll: poll.id, leases, expires, version: 0 });
         }
+        self.forget_pairs();
         answers
     }
 
@@ -135,9 +138,12 @@ impl Naive {
         self.due.clear();
         self.hidden.clear();
         self.blind = false;
+        self.loading = false;
         self.unloaded.clear();
         self.records.clear();
         self.asking.clear();
+        self.known.clear();
+        self.open.clear();
         self.lonely.clear();
         self.started = now;
         self.generation = 0;

@@ -24,6 +24,7 @@ pub fn encode_feed(at: Timestamp, fact: &Fact, out: &mut Vec<u8>) {
             action: Some(digest(&created.action)),
             do_not_cache: created.do_not_cache,
             requirements: Some(properties(&created.requirements)),
+            preferred: created.preferred.as_ref().map(properties),
             label: created.label.to_string(),
             lane: created.lane.0.to_string(),
             weight: created.weight,
@@ -85,6 +86,7 @@ pub fn encode_feed(at: Timestamp, fact: &Fact, out: &mut Vec<u8>) {
             slots: opened.slots,
             hold_when_full: opened.hold_when_full,
             status: status(opened.status),
+            score: opened.score,
             opened_at: opened.at.0,
         }),
         Fact::SessionChanged(changed) => Kind::SessionChanged(pb::Session {
@@ -93,6 +95,7 @@ pub fn encode_feed(at: Timestamp, fact: &Fact, out: &mut Vec<u8>) {
             slots: changed.slots,
             hold_when_full: changed.hold_when_full,
             status: status(changed.status),
+            score: changed.score,
             ..pb::Session::default()
         }),
         Fact::SessionClosed { session, reason, .. } => {
@@ -136,6 +139,7 @@ pub fn decode_feed(bytes: &[u8]) -> Result<(Timestamp, Fact), CodecError> {
             action: read_digest(created.action, "action")?,
             do_not_cache: created.do_not_cache,
             requirements: read_properties(created.requirements.unwrap_or_default()),
+            preferred: created.preferred.map(read_properties),
             label: created.label.into(),
             lane: LaneKey(created.lane.into()),
             weight: created.weight,
@@ -198,6 +202,7 @@ pub fn decode_feed(bytes: &[u8]) -> Result<(Timestamp, Fact), CodecError> {
             slots: opened.slots,
             hold_when_full: opened.hold_when_full,
             status: read_status(opened.status)?,
+            score: opened.score,
             at,
         })),
         Kind::SessionChanged(changed) => Fact::SessionChanged(Box::new(SessionChanged {
@@ -206,6 +211,7 @@ pub fn decode_feed(bytes: &[u8]) -> Result<(Timestamp, Fact), CodecError> {
             slots: changed.slots,
             hold_when_full: changed.hold_when_full,
             status: read_status(changed.status)?,
+            score: changed.score,
         })),
         Kind::SessionClosed(closed) => {
             let reason = match closed.reason() {

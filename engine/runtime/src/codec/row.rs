@@ -31,6 +31,7 @@ pub fn encode_job(row: &JobRow, out: &mut Vec<u8>) {
         action: Some(digest(&row.action)),
         do_not_cache: row.do_not_cache,
         requirements: Some(properties(&row.requirements)),
+        preferred: row.preferred.as_ref().map(properties),
         label: row.label.to_string(),
         lane: row.lane.0.to_string(),
         weight: row.weight,
@@ -79,6 +80,7 @@ pub fn decode_job(bytes: &[u8]) -> Result<JobRow, CodecError> {
         action: read_digest(row.action, "action")?,
         do_not_cache: row.do_not_cache,
         requirements: read_properties(row.requirements.unwrap_or_default()),
+        preferred: row.preferred.map(read_properties),
         label: row.label.into(),
         lane: LaneKey(row.lane.into()),
         weight: row.weight,
@@ -131,6 +133,7 @@ pub fn encode_session(row: &SessionRow, out: &mut Vec<u8>) {
         slots: row.slots,
         hold_when_full: row.hold_when_full,
         status: status(row.status),
+        score: row.score,
         opened_at: row.opened_at.0,
     };
     append(&message, out);
@@ -148,6 +151,7 @@ pub fn decode_session(bytes: &[u8]) -> Result<SessionRow, CodecError> {
         slots: row.slots,
         hold_when_full: row.hold_when_full,
         status: read_status(row.status)?,
+        score: row.score,
         opened_at: Timestamp(row.opened_at),
     })
 }

@@ -37,7 +37,7 @@ const LIMITS: u32 = 22;
 pub(crate) fn read_turn(row: &[u8]) -> Result<Turn<'_>, CodecError> {
     let mut turn = Turn { instance: &[], line: &[], limits: &[], weight: 0, place: (0, 0) };
     let mut rest = row;
-    let mut line = None;
+    let (mut line, mut limits) = (None, None);
     while !rest.is_empty() {
         let start = row.len() - rest.len();
         match decode_key(&mut rest)? {
@@ -51,14 +51,15 @@ pub(crate) fn read_turn(row: &[u8]) -> Result<Turn<'_>, CodecError> {
             (RANK, WireType::Varint) => turn.place.0 = unzigzag(decode_varint(&mut rest)?),
             (AGE, WireType::Varint) => turn.place.1 = decode_varint(&mut rest)?,
             (LIMITS, WireType::LengthDelimited) => {
-                // They come last, and all together.
-                turn.limits = &row[start..];
-                break;
+                bytes(&mut rest)?;
+                let (first, _) = limits.unwrap_or((start, start));
+                limits = Some((first, row.len() - rest.len()));
             }
             (field, wire) => skip_field(wire, field, &mut rest, DecodeContext::default())?,
         }
     }
-    turn.line = line.map_or(&[], |(from, to)| &row[from..to]);
+    let all = |span: Option<(usize, usize)>| span.map_or(&[][..], |(from, to)| &row[from..to]);
+    (turn.line, turn.limits) = (all(line), all(limits));
     Ok(turn)
 }
 
@@ -94,6 +95,7 @@ mod tests {
                 action: Digest { hash: [number as u8; 32], size_bytes: number },
                 do_not_cache: set(1),
                 requirements: (0..number % 7).map(|n| Property::new("pool", n.to_string())).collect(),
+                preferred: (number > 0).then(|| [Property::new("disk", "nvme")].into_iter().collect()),
                 label: if set(2) { "linux" } else { "" }.into(),
                 lane: LaneKey(if set(3) { "night" } else { "" }.into()),
                 weight: if set(4) { u32::MAX } else { 1 },

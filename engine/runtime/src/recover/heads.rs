@@ -210,6 +210,7 @@ mod tests {
             operations: vec![OperationRow { operation: OperationId(u128::from(age)), cancelled: None }],
             setbacks: None,
             state: JobRowState::Queued,
+            preferred: None,
         };
         (1..=count).map(row).collect()
     }

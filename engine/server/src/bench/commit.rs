@@ -135,6 +135,7 @@ impl Fleet {
             again: Default::default(),
             queue_timeout: None,
             execution_timeout: Some(Duration::from_secs(7_200)),
+            preferred: None,
         };
         let digest = |size_bytes| Some(pb::Digest { hash: hash.to_vec().into(), size_bytes });
         let metadata = Bytes::from_static(&[b'm'; 110]);
@@ -166,6 +167,7 @@ impl Fleet {
             status: BotStatus::Ok,
             poll: PollId(self.poll),
             hold_until: Some(Timestamp(1 << 50)),
+            score: 0,
         }))
     }
 }

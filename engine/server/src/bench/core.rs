@@ -255,6 +255,7 @@ impl Fleet {
             again: Default::default(),
             queue_timeout: None,
             execution_timeout: Some(Duration::from_secs(7_200)),
+            preferred: None,
         }
     }
 
@@ -279,6 +280,7 @@ impl Fleet {
             status: BotStatus::Ok,
             poll: PollId(self.poll),
             hold_until: Some(FOREVER),
+            score: 0,
         };
         self.handle(Event::OpenSession(Box::new(open)));
         self.answer();

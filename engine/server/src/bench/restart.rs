@@ -150,6 +150,7 @@ fn submit(job: u64) -> Event {
         again: Default::default(),
         queue_timeout: None,
         execution_timeout: None,
+        preferred: None,
     }))
 }
 
@@ -175,6 +176,7 @@ fn hello(poll: PollId, hold_until: Timestamp) -> OpenSession {
         status: BotStatus::Ok,
         poll,
         hold_until: Some(hold_until),
+        score: 0,
     }
 }
 

@@ -1,10 +1,11 @@
 //! What a step must be: held against the model, event by event, and against what can be seen from outside.
 
-use berth_core::{BotStatus, JobRowState, Outcome, SessionView};
+use berth_core::{BotStatus, JobRowState, JobView, Outcome, PAIRS_MAX, SessionView};
 use berth_proto::{rpc, store as pb};
 use prost::Message;
 
 use super::*;
+use crate::naive::matching::{Pair, pairs_of};
 
 pub(super) enum Told {
     Event { event: Event, attachment: Attachment, token: Token },
@@ -57,7 +58,7 @@ impl Server {
         let mut changed = BTreeSet::new();
         let mut last_number = 0;
         let mut answers = Vec::new();
-        let (mut asks, mut expected_asks, mut expected_places) = (Vec::new(), Vec::new(), Vec::new());
+        let (mut asks, mut expected_asks) = (Vec::new(), Asks::default());
         for told in events {
             let (event, attachment, token) = match told {
                 Told::Event { event, attachment, token } => (event, attachment, token),
@@ -86,8 +87,7 @@ impl Server {
             if let Some(model) = &mut self.model {
                 let (facts, reply, answers) = match model.handle(now, &event, seen) {
                     Ok(expected) => {
-                        expected_asks.extend(expected.asks);
-                        expected_places.extend(expected.places);
+                        expected_asks.add(expected.asks, expected.places, expected.pairs);
                         (expected.facts, Ok(expected.reply), expected.answers)
                     }
                     Err(rejection) => (Vec::new(), Err(rejection), Vec::new()),
@@ -116,9 +116,8 @@ impl Server {
             let seen = facts.by_event.last().expect("the tick has its facts");
             let tick = model.handle(now, &Event::Tick, seen).expect("time is never refused");
             rule!(*seen == tick.facts, "deadlines at {now:?}\n  made     {seen:?}\n  not      {:?}", tick.facts);
-            expected_asks.extend(tick.asks);
-            expected_places.extend(tick.places);
-            check_asks(model, now, asks, expected_asks, expected_places)?;
+            expected_asks.add(tick.asks, tick.places, tick.pairs);
+            check_asks(model, now, asks, expected_asks)?;
             let mut expected = model.finish_batch(now);
             let mut given: Vec<_> = answers.into_iter().map(unversioned).collect();
             given.sort_by_key(|answer| (answer.session, answer.poll));
@@ -214,7 +213,9 @@ impl Server {
         if asking.is_empty() || book.counts().queued == 0 || book.loading().is_some() {
             return Ok(());
         }
-        for job in book.jobs(usize::MAX).into_iter().filter(|job| job.stage == Stage::Queued) {
+        // What fits is for a policy to say where one judges; the model knows that.
+        let judged = |job: &JobView| self.judged.contains(&job.instance);
+        for job in book.jobs(usize::MAX).into_iter().filter(|job| job.stage == Stage::Queued && !judged(job)) {
             let row = book.job_row(job.job).expect("it is among the jobs");
             let known = self.model.as_ref().and_then(|model| Some((model, model.job(job.job)?)));
             if row.state != JobRowState::Queued || known.is_some_and(|(model, job)| model.is_blocked(job)) {
@@ -286,29 +287,52 @@ impl Server {
     }
 }
 
+/// What policies are asked.
+#[derive(Debug, Default, PartialEq, Eq)]
+struct Asks {
+    attempts: Vec<(JobId, u32)>,
+    places: Vec<JobId>,
+    pairs: Vec<Pair>,
+}
+
+impl Asks {
+    fn add(&mut self, attempts: Vec<(JobId, u32)>, places: Vec<JobId>, pairs: Vec<Pair>) {
+        self.attempts.extend(attempts);
+        self.places.extend(places);
+        self.pairs.extend(pairs);
+    }
+
+    fn sort(&mut self) {
+        self.attempts.sort();
+        self.places.sort();
+        self.pairs.sort();
+    }
+}
+
 /// Policies are asked what they should be asked, once each.
 fn check_asks(
     model: &mut Naive,
     now: Timestamp,
     asks: Vec<Question>,
-    mut expected: Vec<(JobId, u32)>,
-    mut expected_places: Vec<JobId>,
+    mut expected: Asks,
 ) -> Checked {
-    let (mut attempts, mut places) = (Vec::new(), Vec::new());
+    let mut asked_about = Asks::default();
+    let Asks { attempts, places, pairs } = &mut asked_about;
     for question in asks {
         match question {
             Question::Attempt(asked) => attempts.push((asked.lease.job, asked.revision)),
+            Question::Match(asked) => {
+                rule!(asked.pairs.len() <= PAIRS_MAX, "{} pairs in one question", asked.pairs.len());
+                pairs.extend(pairs_of(&asked));
+            }
             Question::Unmatched(asked) => model.asked_unmatched(now, &asked).map_err(Violation)?,
             Question::Place(asked) => places.extend(asked.iter().map(|asked| asked.job)),
         }
     }
     // Deadlines that come together have no order of their own.
-    attempts.sort();
+    asked_about.sort();
     expected.sort();
-    rule!(attempts == expected, "asked about {attempts:?}, not {expected:?}");
-    places.sort();
-    expected_places.sort();
-    rule!(places == expected_places, "asked for the places of {places:?}, not {expected_places:?}");
+    rule!(asked_about == expected, "asked {asked_about:?}\n  not {expected:?}");
     Ok(())
 }
 

@@ -10,8 +10,8 @@ use std::{
 };
 
 use berth_core::{
-    Answer, Effect, Event, Fact, JobId, LeaseId, OperationId, PollId, Question, Rejection, Reply, SessionId, Settings,
-    Stage, Timestamp,
+    Answer, Effect, Event, Fact, InstanceName, JobId, LeaseId, OperationId, PollId, Question, Rejection, Reply,
+    SessionId, Settings, Stage, Timestamp,
 };
 use berth_runtime::{
     codec,
@@ -26,7 +26,7 @@ use bytes::Bytes;
 use self::check::Told;
 use crate::{
     judge::{Checked, Violation, rule},
-    naive::Naive,
+    naive::{Naive, choice::Whim},
 };
 
 pub(crate) const PARTITION: PartitionId = PartitionId(7);
@@ -124,6 +124,8 @@ pub(crate) struct Server {
     model: Option<Naive>,
     next_sequence: u64,
     versions: BTreeMap<SessionId, u64>,
+    /// Instances where a policy says what fits.
+    judged: BTreeSet<InstanceName>,
 }
 
 impl Server {
@@ -131,7 +133,8 @@ impl Server {
         let store = Arc::new(MemoryStore::open(disk));
         let fence = store.acquire(PARTITION).map_err(|error| Violation(format!("cannot acquire: {error}")))?;
         let recovered = recover(&*store, PARTITION, settings, now, limits);
-        let (partition, loader) = recovered.map_err(|error| Violation(format!("cannot recover: {error}")))?;
+        let (mut partition, loader) = recovered.map_err(|error| Violation(format!("cannot recover: {error}")))?;
+        partition.set_chooser(Box::new(Whim));
         let next_sequence = store.next_sequence(PARTITION).map_err(|error| Violation(error.to_string()))?;
         Ok(Self {
             store,
@@ -148,6 +151,7 @@ impl Server {
             model: None,
             next_sequence,
             versions: BTreeMap::new(),
+            judged: BTreeSet::new(),
         })
     }
 
@@ -236,6 +240,7 @@ impl Server {
         for (number, incoming) in taken {
             match incoming {
                 Incoming::Event { event, attachment, token } => {
+                    self.note_judged(&event);
                     events.push(Told::Event { event: event.clone(), attachment: attachment.clone(), token });
                     given.push(Input::Event { event, attachment, token: number });
                     given.push(mark(&marks));
@@ -271,6 +276,16 @@ impl Server {
             rule!(rows == model.rows(), "everything is loaded\n  {rows:?}\n  not {:?}", model.rows());
         }
         Ok(hash)
+    }
+
+    fn note_judged(&mut self, event: &Event) {
+        if let Event::Asking { instance, asking } = event {
+            if asking.matching.is_some() {
+                self.judged.insert(instance.clone());
+            } else {
+                self.judged.remove(instance);
+            }
+        }
     }
 
     /// Hands what is queued to the store: written, not synced.

@@ -52,6 +52,7 @@ impl World {
             _ => {
                 let capabilities = clients::offered(self.rng.next());
                 self.bots[bot].change(capabilities, &mut self.rng);
+                self.bots[bot].score = self.rng.below(3) as u32;
             }
         }
     }

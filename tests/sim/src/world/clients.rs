@@ -15,6 +15,9 @@ impl World {
         let (lane, weight, rank, again) = self.first_place(JobId(operation.0));
         // A hook may give it another rank, as long as that is more urgent.
         let rank = rank - i64::from(self.rng.chance(200));
+        let needs = needed(u64::from(number) + self.rng.below(30));
+        let better: PropertySet = needs.iter().cloned().chain([Property::new("pool", "big")]).collect();
+        let preferred = Some(better).filter(|better| *better != needs && self.rng.chance(300));
         let submit = Submit {
             operation,
             instance: instance.clone(),
@@ -22,7 +25,7 @@ impl World {
             do_not_cache: self.rng.chance(120),
             skip_cache_lookup: self.rng.chance(120),
             lookup_began: self.now,
-            requirements: needed(u64::from(number) + self.rng.below(30)),
+            requirements: needs,
             label: ["", "linux"][self.rng.index(2)].into(),
             lane,
             weight,
@@ -31,6 +34,7 @@ impl World {
             again,
             queue_timeout: timeout(&mut self.rng),
             execution_timeout: timeout(&mut self.rng),
+            preferred,
         };
         let hit = !submit.do_not_cache && !submit.skip_cache_lookup && self.cached.contains(&(instance, number));
         let mut attachment = Attachment { body: format!("body of {operation}").into(), ..Attachment::default() };

@@ -69,6 +69,8 @@ pub(crate) struct World {
     unreleased: Vec<Work>,
     pub(crate) crashes: u64,
     pub(crate) hash: u64,
+    /// Counts sets of policies.
+    editions: u64,
     trace: bool,
     #[cfg_attr(not(feature = "mutants"), allow(dead_code))]
     broken: Broken,
@@ -123,6 +125,7 @@ impl World {
             unreleased: Vec::new(),
             crashes: 0,
             hash: seed,
+            editions: 0,
             trace,
             broken,
         };

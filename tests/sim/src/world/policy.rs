@@ -1,7 +1,8 @@
 //! A moody policy: it answers late, twice, an older question, nonsense, or never. Which questions it wants changes too.
 
 use berth_core::{
-    Asking, AttemptAction, AttemptAsked, Decided, Question, UnmatchedAsked, UnmatchedDecided, UnmatchedVerdict, Verdict,
+    Asking, AttemptAction, AttemptAsked, Decided, MatchAsked, Matched, Question, UnmatchedAsked, UnmatchedDecided,
+    UnmatchedVerdict, Verdict,
 };
 
 use super::*;
@@ -10,7 +11,12 @@ impl World {
     /// Other policies are active from now on.
     pub(super) fn change_policy(&mut self) {
         for instance in ["main", "side"] {
-            let asking = Asking { attempts: self.rng.chance(800), unmatched: self.rng.chance(700) };
+            let asking = Asking {
+                attempts: self.rng.chance(800),
+                unmatched: self.rng.chance(700),
+                matching: self.edition(instance),
+                choosing: self.rng.chance(500),
+            };
             self.set_policy(instance, asking);
         }
     }
@@ -23,6 +29,14 @@ impl World {
         for bot in 0..self.bots.len() {
             self.end_quarantine(bot);
         }
+    }
+
+    /// Which set of policies judges pairs: another one, the same, or none.
+    fn edition(&mut self, instance: &str) -> Option<u64> {
+        if self.rng.chance(350) {
+            self.editions += 1;
+        }
+        self.rng.chance(500).then_some(self.editions / 2 + u64::from(instance == "side"))
     }
 
     pub(super) fn release_bot(&mut self) {
@@ -50,6 +64,7 @@ impl World {
         for _ in 0..times {
             match &question {
                 Question::Attempt(asked) => self.answer_attempt(asked),
+                Question::Match(asked) => self.answer_match(asked),
                 Question::Unmatched(asked) => self.answer_unmatched(asked),
                 Question::Place(asked) => {
                     let place = self.answers(asked);
@@ -81,6 +96,19 @@ impl World {
         }
         let verdict = (!self.rng.chance(100)).then_some(Verdict { action, quarantine });
         self.send(Event::Decided(Box::new(Decided { job, revision, verdict })), attachment, Token::Nobody);
+    }
+
+    fn answer_match(&mut self, asked: &MatchAsked) {
+        // Another answer each time; mostly what containment says, and how well.
+        let mut score = |(need, offer): &(u32, u32)| {
+            let needed = &asked.needs[*need as usize].1;
+            let contained = asked.offers[*offer as usize].iter().any(|set| set.contains_all(needed));
+            if self.rng.chance(if contained { 900 } else { 200 }) { 1 + self.rng.below(3) as u32 } else { 0 }
+        };
+        let scores: Vec<_> = asked.pairs.iter().map(&mut score).collect();
+        let scores = (!self.rng.chance(150)).then_some(scores);
+        let matched = Matched { asked: asked.clone(), scores };
+        self.send(Event::Matched(Box::new(matched)), Attachment::default(), Token::Nobody);
     }
 
     fn answer_unmatched(&mut self, asked: &UnmatchedAsked) {
