@@ -11,7 +11,7 @@ use crate::{
     config::Config,
     envelope::{NULL, Request},
     frame::{Frame, Frames},
-    methods::{self, Ask, Call, Tell},
+    methods::{self, Ask, Call, Say, Tell},
     refusal::Refusal,
 };
 
@@ -53,7 +53,7 @@ struct Response {
 enum What {
     /// The next of what the book was asked.
     Asked,
-    Here(Box<dyn FnOnce(u64, &mut Writer) + Send>),
+    Here(Say),
     Refused(Refusal),
 }
 

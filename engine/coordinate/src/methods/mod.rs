@@ -36,12 +36,15 @@ pub(crate) type Ask = Box<dyn FnOnce(&mut Book) -> Tell + Send>;
 /// Writes the result, once what was asked is durable.
 pub(crate) type Tell = Box<dyn FnOnce(&mut Writer) + Send>;
 
+/// Writes a result that needs no book: with the time, in microseconds since the epoch.
+pub(crate) type Say = Box<dyn FnOnce(u64, &mut Writer) + Send>;
+
 /// What becomes of a request once its arguments were read.
 pub(crate) enum Call {
     /// The book is asked.
     Book(Ask),
-    /// The answer is known, but it is written in its turn: with the time in microseconds.
-    Here(Box<dyn FnOnce(u64, &mut Writer) + Send>),
+    /// The answer is known, but it is written in its turn.
+    Here(Say),
 }
 
 /// A method: its name, its parameters, and how many of them have to be there.
