@@ -9,8 +9,8 @@ use std::{sync::Arc, time::Duration};
 use berth_core::{
     Again, Answer, Asking, AttemptAction, Book, BotStatus, Decided, Digest, Effect, Event, Fact, JobId, LaneKey,
     LeaseId, LeaseReport, Limit, Matched, NewPlace, OpenSession, OperationId, Place, PollId, Property, PropertySet,
-    Question, ReportedState, SessionId, Settings, Submit, Timestamp, UnmatchedDecided, UnmatchedVerdict,
-    UpdateSession, Verdict, WorkerChange,
+    Question, ReportedState, SessionId, Settings, Submit, Timestamp, UnmatchedDecided, UnmatchedVerdict, UpdateSession,
+    Verdict, WorkerChange,
 };
 use naive::{
     Expected, Naive, State,

@@ -11,6 +11,7 @@ use berth_runtime::{
     Committer, Engine, Options,
     cas::Cas,
     clock::Clock,
+    engine::EngineError,
     feed::Listeners,
     recover::{Limits, RecoverError},
     store::{PartitionId, Store, StoreError},
@@ -281,6 +282,15 @@ async fn watch_space(engine: Engine) {
     }
 }
 
+async fn tell_of_policies(engine: &Engine, instances: &[InstanceName], changed: bool) -> Result<(), EngineError> {
+    engine.learn_asks(instances).await?;
+    // A version that failed too often was taken out of force, and nobody else places the jobs anew.
+    if changed && engine.replacing().borrow().generation < engine.policy().generation() {
+        engine.replace_all(None).await?;
+    }
+    Ok(())
+}
+
 /// Core is told which questions policies answer; that changes with the versions that are active.
 async fn follow_policies(engine: Engine, instances: Vec<InstanceName>) {
     let mut known = None;
@@ -293,7 +303,7 @@ async fn follow_policies(engine: Engine, instances: Vec<InstanceName>) {
         if known.as_ref() == Some(&now) {
             continue;
         }
-        if let Err(error) = engine.learn_asks(&instances).await {
+        if let Err(error) = tell_of_policies(&engine, &instances, known.is_some()).await {
             tracing::debug!(%error, "the engine is not told of policies any more");
             return;
         }

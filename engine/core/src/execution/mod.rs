@@ -42,6 +42,7 @@ use std::{
 use rustc_hash::FxHashMap;
 use slab::Slab;
 
+use self::place::Agains;
 use self::{
     choice::Choice, jobs::Jobs, load::Loading, matching::Matching, prefer::Preferences, record::Records,
     session::Session, setback::Setback, unmatched::Unmatched,
@@ -51,7 +52,6 @@ pub use self::{
     matching::PAIRS_MAX,
     view::{Counts, JobView, LeaseView, OperationView, SessionView},
 };
-use self::place::Agains;
 use crate::{
     Answer, Asking, Event, Fact, InstanceName, JobId, Limit, OperationId, OperationRow, Rejection, SessionId, Step,
     Timestamp,

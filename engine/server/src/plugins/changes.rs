@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use berth_plugin_host::{Generation, Plugins, Quarantined};
-use berth_runtime::{feed::shadow_name, store::Batch};
+use berth_runtime::{ReplacementMark, feed::shadow_name, store::Batch};
 
 use super::{
     examples,
@@ -54,9 +54,10 @@ impl Registry {
         let file_digest = self.look(|ledger, _| ledger.file_digest.clone());
         let mut batch = Batch::default();
         rows::put_active(&mut batch, number, &file_digest);
+        let mark = self.engine().mark_replacement(&mut batch);
         self.write(batch).await?;
         let row = self.lock().ledger.go_to(number).clone();
-        self.swap(generation).await?;
+        self.swap(generation, mark).await?;
         tracing::info!(set = number, "an older set of policies is active again");
         Ok(row)
     }
@@ -173,17 +174,20 @@ impl Registry {
             forgotten.into_iter().for_each(|number| rows::delete_set(&mut batch, number));
             row
         };
+        let mark = self.engine().mark_replacement(&mut batch);
         self.write(batch).await?;
-        self.swap(generation).await?;
+        self.swap(generation, mark).await?;
         tracing::info!(set = row.number, why = row.why, "a set of policies is active");
         Ok(row)
     }
 
-    async fn swap(self: &Arc<Self>, generation: Generation) -> Result<(), RegistryError> {
+    /// Puts a generation in force; jobs that wait are placed anew behind it.
+    async fn swap(self: &Arc<Self>, generation: Generation, mark: ReplacementMark) -> Result<(), RegistryError> {
         let policy = self.policy();
         self.hearing().leave(&policy.active(), &generation).await;
         let before = policy.swap(generation);
         self.learn_asks().await?;
+        self.engine().replace_all(Some(mark)).await?;
         self.hearing().join(policy, Some(&before), &policy.active()).await?;
         self.observe_again().await;
         Ok(())

@@ -298,6 +298,10 @@ impl Registry {
         &self.attached().hearing
     }
 
+    pub(super) fn engine(&self) -> &Engine {
+        &self.attached().engine
+    }
+
     fn attached(&self) -> &Attached {
         self.attached.get().expect("the registry is attached before anybody asks it")
     }

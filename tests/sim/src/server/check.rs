@@ -310,12 +310,7 @@ impl Asks {
 }
 
 /// Policies are asked what they should be asked, once each.
-fn check_asks(
-    model: &mut Naive,
-    now: Timestamp,
-    asks: Vec<Question>,
-    mut expected: Asks,
-) -> Checked {
+fn check_asks(model: &mut Naive, now: Timestamp, asks: Vec<Question>, mut expected: Asks) -> Checked {
     let mut asked_about = Asks::default();
     let Asks { attempts, places, pairs } = &mut asked_about;
     for question in asks {
