@@ -67,6 +67,7 @@ impl Sets {
             weight: set as u32,
             rank: i64::from(question.priority) - waited,
             again: (question.tenant == "impatient").then_some(Duration::from_secs(2)),
+            preferred: None,
             ..Placement::default()
         }
     }
@@ -218,6 +219,7 @@ async fn all_jobs_follow_the_policies_that_become_active() {
         identity: "".into(),
         capabilities: vec![PropertySet::default()],
         slots: 5,
+        score: 0,
         hold_when_full: false,
         status: BotStatus::Ok,
         poll,

@@ -6,12 +6,12 @@ use anyhow::Context;
 use berth_api::{CacheLimits, Health, Instances, Services, Unpinner, transport};
 use berth_bot::{BotConfig, Shutdown};
 use berth_cas::{EmbeddedCas, ExternalCas, Storage, StorageOptions, SystemClock};
+use berth_core::InstanceName;
 use berth_proto::admin::plugins_server::PluginsServer;
 use berth_runtime::{
-    Committer, Engine, Options,
+    Committer, Engine, EngineError, Options,
     cas::Cas,
     clock::Clock,
-    engine::EngineError,
     feed::Listeners,
     recover::{Limits, RecoverError},
     store::{PartitionId, Store, StoreError},
@@ -39,6 +39,9 @@ const PARTITION: PartitionId = PartitionId(0);
 /// How often the disk is looked at, and retention steps.
 const SPACE_EVERY: Duration = Duration::from_secs(1);
 const SWEEP_EVERY: Duration = Duration::from_secs(60);
+
+/// How often core is told what policies want to be asked, if that has changed.
+const POLICIES_EVERY: Duration = Duration::from_secs(1);
 
 /// How long events gather before their consumers are asked, where few happen: each call is followed by a commit, and a
 /// build that sends one action after the other would wait behind those.

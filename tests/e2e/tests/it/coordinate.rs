@@ -64,7 +64,7 @@ async fn what_was_answered_survives_a_kill() {
     let site = Site::started(Plan::default()).await;
     let at = site.coordinate();
     let spec = map(|out| _ = out.str("name").unwrap().str("p").unwrap());
-    assert_eq!(call(&at, "set_work_spec", &[spec.clone()]), DONE);
+    assert_eq!(call(&at, "set_work_spec", std::slice::from_ref(&spec)), DONE);
     let units = cbor(|out| {
         out.array(3).unwrap();
         for key in ["a", "b", "c"] {
@@ -109,7 +109,7 @@ async fn settings_of_the_door_hold() {
     assert_eq!(call(&at, "get_config", &[]), b"\xd8\x80\x82\xa1\x41a\x01\xf6");
     let paths = cbor(|out| _ = out.array(1).unwrap().array(1).unwrap().str("x").unwrap());
     assert_eq!(call(&at, "lock", &[name("w"), cbor(|out| _ = out.u16(600).unwrap()), paths.clone()]), DONE);
-    assert_eq!(call(&at, "readlock", &[paths.clone()]), b"\x81\x41w");
+    assert_eq!(call(&at, "readlock", std::slice::from_ref(&paths)), b"\x81\x41w");
     site.kill().await;
     site.start().await;
     assert_eq!(call(&at, "readlock", &[paths]), b"\x81\xf6");

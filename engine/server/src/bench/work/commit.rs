@@ -28,8 +28,7 @@ pub(super) fn run(folder: &Path, cycles: u64, group: u64) -> anyhow::Result<f64>
     let mut partition = WorkPartition::new(Book::new(Rules::default(), Arc::new(())), true);
     let batches: Vec<Batch> = (0..groups + 2).map(|round| turn(&mut partition, round, group)).collect();
     let mut commits = batches.into_iter().map(|batch| Commit { fence, batch });
-    let mut write =
-        |commit: Commit| store.commit(&[commit]).pop().context("one commit, one answer")?.map_err(Into::into);
+    let write = |commit: Commit| store.commit(&[commit]).pop().context("one commit, one answer")?.map_err(Into::into);
     // Of the first, units are only added and got.
     for commit in commits.by_ref().take(2) {
         write(commit)?;
