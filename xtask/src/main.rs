@@ -5,6 +5,7 @@
 //! `setup.rs` knows what a machine needs, `stages.rs` is the table of what `test` runs.
 
 mod cargo;
+mod examples;
 mod policies;
 mod setup;
 mod stages;
@@ -34,6 +35,8 @@ enum Task {
     Build,
     /// Install or name what this machine lacks; does nothing where all is there
     Setup,
+    /// Build the example policies in C, Python and JavaScript, load and ask them
+    Examples,
     /// Show what comes of each bundled policy under simulated load, as a table
     Policies,
     /// Run the simulation: `cargo xtask sim --seed 7 --steps 100000`, `--mutants`, `--minute`
@@ -68,6 +71,7 @@ fn run(task: Task) -> Result<ExitCode> {
         Task::Build => println!("{}", cargo::build_berth()?.display()),
         Task::Up(options) => up::up(options)?,
         Task::Test(options) => return test::test(options),
+        Task::Examples => return examples::examples(),
         Task::Policies => return policies::policies(),
         Task::Sim(rest) => cargo::exec(cargo::simulation(rest.arguments))?,
         Task::Bench(rest) => {

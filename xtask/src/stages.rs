@@ -43,6 +43,11 @@ pub(crate) const STAGES: &[Stage] = &[
         commands: || vec![plugins(&["test", "--workspace", "--no-fail-fast"])],
     },
     Stage {
+        name: "examples",
+        about: "policies in C, Python and JavaScript: built into components, loaded and asked",
+        commands: || vec![cargo_of(&["xtask", "examples"])],
+    },
+    Stage {
         name: "fuzz",
         about: "a minute of changed components into the plugin host, and of arbitrary answers through it",
         commands: || {

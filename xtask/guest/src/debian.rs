@@ -75,7 +75,7 @@ pub(crate) fn prepare(minor: u32, progress: &mut dyn FnMut(&str)) -> Result<()> 
     Ok(())
 }
 
-fn home() -> Result<PathBuf> {
+pub(crate) fn home() -> Result<PathBuf> {
     Ok(cache_dir()?.join("guest-toolchain"))
 }
 
@@ -104,14 +104,19 @@ fn unpack(home: &Path, root: &Path, minor: u32, progress: &mut dyn FnMut(&str)) 
     download.args(llvm.ok()).current_dir(&packages);
     run(&mut download)?;
     progress(&format!("unpacking below {}", root.display()));
-    for package in fs::read_dir(&packages)? {
+    unpack_into(&packages, &fresh)?;
+    put_in_place(&fresh, root)
+}
+
+/// Unpacks all packages of a folder, and removes them.
+pub(crate) fn unpack_into(packages: &Path, root: &Path) -> Result<()> {
+    for package in fs::read_dir(packages)? {
         let package = package?.path();
         if package.extension() == Some(OsStr::new("deb")) {
-            run(Command::new("dpkg").arg("-x").arg(&package).arg(&fresh))?;
+            run(Command::new("dpkg").arg("-x").arg(&package).arg(root))?;
         }
     }
-    fs::remove_dir_all(&packages)?;
-    put_in_place(&fresh, root)
+    Ok(fs::remove_dir_all(packages)?)
 }
 
 fn build_std(home: &Path, unpacked: &Unpacked, progress: &mut dyn FnMut(&str)) -> Result<()> {
@@ -189,14 +194,14 @@ fn as_root(program: &str, arguments: &[&str]) -> Command {
     command
 }
 
-fn make_empty(folder: &Path) -> Result<()> {
+pub(crate) fn make_empty(folder: &Path) -> Result<()> {
     if folder.exists() {
         fs::remove_dir_all(folder)?;
     }
     fs::create_dir_all(folder).with_context(|| format!("cannot create {}", folder.display()))
 }
 
-fn put_in_place(fresh: &Path, place: &Path) -> Result<()> {
+pub(crate) fn put_in_place(fresh: &Path, place: &Path) -> Result<()> {
     if place.exists() {
         fs::remove_dir_all(place)?;
     }

@@ -7,10 +7,12 @@
 //! [`Toolchain::prepare`] gets, and a linker that writes components, which every recent rustup toolchain ships.
 
 mod bundled;
+mod clang;
 mod component;
 mod debian;
 mod environment;
 mod toolchain;
 
 pub use bundled::BUNDLED;
+pub use clang::Clang;
 pub use toolchain::{GUEST_TARGET, Toolchain};

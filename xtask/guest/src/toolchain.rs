@@ -69,6 +69,13 @@ impl Toolchain {
         Some(Self { linker: installed.linker.clone(), wasm_ld: installed.wasm_ld.clone(), unpacked })
     }
 
+    /// The linker that writes components.
+    pub(crate) fn linker(&self) -> Command {
+        let mut linker = Command::new(&self.linker);
+        linker.arg("--wasm-ld-path").arg(&self.wasm_ld);
+        linker
+    }
+
     /// A cargo that compiles with this toolchain. `remap` are folders whose names must not get into the component,
     /// with what stands there instead: so that the same sources give the same digest on every machine.
     pub(crate) fn cargo(&self, remap: &[(&Path, &str)]) -> Command {

@@ -145,7 +145,7 @@ fn conversation(server: &Server, sent: &[u8]) -> u64 {
         while let Some(reply) = client.receive_any() {
             // Every reply is CBOR, and a map or a list of maps.
             assert!(matches!(reply.first(), Some(0x80..=0xbf)), "{reply:02x?}");
-            assert_eq!(crate::notation::show(&reply).is_empty(), false);
+            assert!(!crate::notation::show(&reply).is_empty());
             replies += 1;
         }
         replies

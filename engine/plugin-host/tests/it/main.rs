@@ -6,6 +6,7 @@ mod choosing;
 mod compiled;
 mod composition;
 mod events;
+mod examples;
 mod faults;
 mod fits;
 mod guests;
