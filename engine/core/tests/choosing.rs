@@ -16,11 +16,14 @@ const NOW: Timestamp = Timestamp(1_000_000_000);
 /// What was shown of a lane: name, weight, queued, running, time that the head waited, its rank.
 type Shown = (String, u32, u32, u32, Duration, i64);
 
+/// The lanes of a question, and whether there were more.
+type Asked = (Vec<Shown>, bool);
+
 #[derive(Clone, Default)]
 struct Record {
     /// Lanes by their name; `None` chooses nothing.
     wish: Arc<Mutex<Option<&'static str>>>,
-    shown: Arc<Mutex<Vec<(Vec<Shown>, bool)>>>,
+    shown: Arc<Mutex<Vec<Asked>>>,
     /// Busy and free slots of the bot.
     bots: Arc<Mutex<Vec<(String, u32, u32)>>>,
 }
@@ -78,6 +81,7 @@ fn submit_to(book: &mut Book, instance: &str, job: u128, lane: &str, weight: u32
         weight,
         rank,
         limits: Vec::new(),
+        again: berth_core::Again::default(),
         queue_timeout: None,
         execution_timeout: None,
         preferred: None,

@@ -28,6 +28,8 @@ fn submit(number: u128, limits: &[Arc<Limit>]) -> Submit {
         weight: 1,
         rank: 0,
         limits: limits.to_vec(),
+        again: berth_core::Again::default(),
+        preferred: None,
         queue_timeout: None,
         execution_timeout: None,
     }
@@ -45,6 +47,7 @@ fn open(book: &mut Book, session: u128, slots: u32) {
         identity: "".into(),
         capabilities: vec![PropertySet::default()],
         slots,
+        score: 0,
         hold_when_full: true,
         status: BotStatus::Ok,
         poll: PollId(1),

@@ -12,11 +12,7 @@ use berth_core::{
     Question, ReportedState, SessionId, Settings, Submit, Timestamp, UnmatchedDecided, UnmatchedVerdict, UpdateSession,
     Verdict, WorkerChange,
 };
-use naive::{
-    Expected, Naive, State,
-    choice::Whim,
-    matching::{Pair as PairAsked, pairs_of},
-};
+use naive::{Expected, Naive, State, choice::Whim, matching::pairs_of};
 use proptest::prelude::*;
 
 /// One random step. Numbers pick among what is there, so that shrinking keeps a step meaningful.
@@ -280,7 +276,7 @@ impl Pair {
             Act::Match { pick, fault, scores } => {
                 let asked = self.questions.iter().filter_map(|question| match question {
                     Question::Match(asked) => Some(asked),
-                    Question::Attempt(_) | Question::Unmatched(_) => None,
+                    Question::Attempt(_) | Question::Unmatched(_) | Question::Place(_) => None,
                 });
                 let asked: Vec<_> = asked.collect();
                 let asked = (**choose(&asked, asked.len().saturating_sub(1 + pick % 4))?).clone();
@@ -555,9 +551,9 @@ fn again_after(number: u8) -> Option<Duration> {
     (number & 6 == 6).then(|| Duration::from_millis(u64::from(number >> 3) * 500))
 }
 
-fn sorted(mut jobs: Vec<JobId>) -> Vec<JobId> {
-    jobs.sort();
-    jobs
+fn sorted<T: Ord>(mut list: Vec<T>) -> Vec<T> {
+    list.sort();
+    list
 }
 
 fn choose<T>(from: &[T], pick: usize) -> Option<&T> {

@@ -29,6 +29,7 @@ fn submit(job: u128, needed: &str, lane: &str, rank: i64) -> Submit {
         rank,
         limits: Vec::new(),
         again: Again::default(),
+        preferred: None,
         queue_timeout: None,
         execution_timeout: None,
     }
@@ -42,6 +43,7 @@ fn open(bot: u128, offers: &str) -> OpenSession {
         identity: "".into(),
         capabilities: vec![needs(offers)],
         slots: 1,
+        score: 0,
         hold_when_full: false,
         status: BotStatus::Ok,
         poll: PollId(1),

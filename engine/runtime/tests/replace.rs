@@ -67,7 +67,6 @@ impl Sets {
             weight: set as u32,
             rank: i64::from(question.priority) - waited,
             again: (question.tenant == "impatient").then_some(Duration::from_secs(2)),
-            preferred: None,
             ..Placement::default()
         }
     }
@@ -163,6 +162,7 @@ impl House {
             rank: body.queue_rank.unwrap_or(place.rank),
             limits: Vec::new(),
             again: Again { after: place.again, generation },
+            preferred: None,
             queue_timeout: None,
             execution_timeout: None,
         };
@@ -280,7 +280,9 @@ async fn a_restart_takes_up_what_was_not_done_when_all_jobs_are_loaded() {
     }
     // The set is stored as active, and the process ends before it says so.
     let engine = house.engine.clone();
-    let mark = move |batch: &mut _| drop(engine.mark_replacement(batch));
+    let mark = move |batch: &mut _| {
+        let _ = engine.mark_replacement(batch);
+    };
     house.engine.write_rows(Box::new(mark)).await.unwrap();
     house.engine.stop().await;
     drop(house);

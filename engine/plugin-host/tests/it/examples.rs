@@ -78,7 +78,7 @@ fn names() {
     assert_eq!((&*answer.label, required), ("linux", vec![("OSFamily", "linux"), ("pool", "a")]));
     assert_eq!(
         policy.worker_properties(&worker(&platform)).expect("a good bot").capabilities,
-        [answer.requirements.clone()]
+        std::slice::from_ref(&answer.requirements)
     );
     platform.push(("OSFamily".to_owned(), "macos".to_owned()));
     let refused = policy.execution_properties(&execution(&platform)).expect_err("it contradicts itself");

@@ -1,5 +1,6 @@
 //! The life of a plugin, with the real program: its commands, its configuration file, its store.
 
+mod authors;
 mod cycle;
 mod faults;
 mod file;
