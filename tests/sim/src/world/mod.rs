@@ -93,7 +93,7 @@ const START: Timestamp = Timestamp(1_000_000_000_000);
 impl World {
     pub(crate) fn new(seed: u64, trace: bool, broken: Broken) -> Checked<Self> {
         let mut rng = Rng::new(seed);
-        let settings = Settings { attempts_max: 3, failures_max: 4, ask_command_failed: true, ..Settings::default() };
+        let settings = Settings { attempts_max: 3, failures_max: 3, ask_command_failed: true, ..Settings::default() };
         let disk = Disk::default();
         disk.set_syncing(!broken.no_sync);
         let mut server = Server::start(&disk, settings, START, Limits::default())?;
