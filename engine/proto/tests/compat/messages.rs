@@ -106,7 +106,8 @@ fn pairs() -> Vec<Pair> {
 }
 
 /// Ours alone, because the other implementation left it out. Held to known bytes at the end of this file.
-const WITHOUT_PEER: [&str; 1] = ["google.devtools.remoteworkers.v1test2.PostBotEventTempRequest"];
+const WITHOUT_PEER: [&str; 2] =
+    ["build.buildgrid.SchedulingMetadata", "google.devtools.remoteworkers.v1test2.PostBotEventTempRequest"];
 
 #[test]
 fn every_public_message_is_compared() {
@@ -162,6 +163,13 @@ fn a_bot_event_has_its_known_bytes() {
         msg: "m".to_owned(),
     };
     assert_eq!(event.encode_to_vec(), b"\x0a\x01s\x10\x02\x1a\x01m");
+}
+
+/// The numbers that BuildGrid's clients send.
+#[test]
+fn scheduling_metadata_has_its_known_bytes() {
+    let metadata = berth_proto::buildgrid::SchedulingMetadata { locality_hint: "h".to_owned() };
+    assert_eq!(metadata.encode_to_vec(), b"\x0a\x01h");
 }
 
 /// All pairs with the descriptors of our side.
