@@ -91,11 +91,13 @@ impl Filled {
         }
         if owned.has(Owned::LIMITS) {
             let limits = checked_limits(places.limits)?;
-            filled.limits = Some(choices("counters", places.counters, &limits, COUNTERS_MAX, jobs)?);
+            let same = |one: &Limit, other: &Limit| one.name == other.name;
+            filled.limits = Some(choices("counters", places.counters, &limits, COUNTERS_MAX, jobs, same)?);
         }
         if owned.has(Owned::AFFINITY) {
             let affinities = checked_affinities(places.affinities)?;
-            filled.affinities = Some(choices("affine", places.affine, &affinities, AFFINITIES_MAX, jobs)?);
+            let same = |one: &Affinity, other: &Affinity| one.key == other.key;
+            filled.affinities = Some(choices("affine", places.affine, &affinities, AFFINITIES_MAX, jobs, same)?);
         }
         if owned.has(Owned::HISTORY) {
             let history = column("history", places.history, jobs, 0)?;
@@ -140,13 +142,15 @@ fn column<T: Clone>(name: &str, column: Option<Vec<T>>, jobs: usize, absent: T) 
     }
 }
 
-/// For each job some of a list, by their indexes; each once.
+/// For each job some of a list, by their indexes; of those that are the same for this job the last. Jobs are not mixed:
+/// a batch may hold jobs of several instances, and in each the same name is another counter.
 fn choices<T>(
     name: &str,
     chosen: Option<Vec<Vec<u32>>>,
     from: &[Arc<T>],
     each_max: usize,
     jobs: usize,
+    same: impl Fn(&T, &T) -> bool,
 ) -> Result<Vec<Vec<Arc<T>>>, Fault> {
     let chosen = column(name, chosen, jobs, Vec::new())?;
     let of_job = |indexes: Vec<u32>| {
@@ -159,8 +163,9 @@ fn choices<T>(
             let entry = from.get(index as usize);
             let entry =
                 entry.ok_or_else(|| Fault::nonsense(format!("{name} has {index} of a list of {}", from.len())))?;
-            if !found.iter().any(|known| Arc::ptr_eq(known, entry)) {
-                found.push(Arc::clone(entry));
+            match found.iter_mut().find(|known| same(known, entry)) {
+                Some(known) => *known = Arc::clone(entry),
+                None => found.push(Arc::clone(entry)),
             }
         }
         Ok(found)
@@ -168,22 +173,16 @@ fn choices<T>(
     chosen.into_iter().map(of_job).collect()
 }
 
-/// Limits by their index. Of several with the same name the last counts, and they are one.
 fn checked_limits(limits: Vec<crate::bindings::v1::priority::Limit>) -> Result<Vec<Arc<Limit>>, Fault> {
-    let mut by_name: HashMap<Arc<str>, Arc<Limit>> = HashMap::with_capacity(limits.len());
-    let mut names: Vec<Arc<str>> = Vec::with_capacity(limits.len());
-    for limit in limits {
-        let name = checked_name("a counter", limit.name)?;
-        let limit = Limit {
-            name: Arc::clone(&name),
+    let checked = |limit: crate::bindings::v1::priority::Limit| {
+        Ok(Arc::new(Limit {
+            name: checked_name("a counter", limit.name)?,
             max_running: limit.max_running,
             max_queued: limit.max_queued,
             min_running: limit.min_running,
-        };
-        by_name.insert(Arc::clone(&name), Arc::new(limit));
-        names.push(name);
-    }
-    Ok(names.iter().map(|name| Arc::clone(&by_name[name])).collect())
+        }))
+    };
+    limits.into_iter().map(checked).collect()
 }
 
 fn checked_affinities(affinities: Vec<crate::bindings::v1::priority::Affinity>) -> Result<Vec<Arc<Affinity>>, Fault> {
@@ -327,6 +326,15 @@ mod tests {
         assert_eq!((placed[0].affinities.len(), placed[1].affinities.len()), (0, 1));
         assert_eq!((placed[0].history.as_deref(), placed[1].history.as_deref()), (Some("key"), None));
         assert_eq!((placed[0].again, placed[1].again), (None, Some(Duration::from_secs(1))));
+    }
+
+    #[test]
+    fn a_name_means_another_counter_for_jobs_of_another_instance() {
+        let limits = vec![limit("tenant a", Some(100)), limit("tenant a", Some(5))];
+        let places = Places { limits, counters: Some(vec![vec![0], vec![1], vec![0]]), ..good() };
+        let placed = placed(places, &[""], Owned::LIMITS, 3);
+        let most: Vec<_> = placed.iter().map(|place| place.limits[0].max_running).collect();
+        assert_eq!(most, [Some(100), Some(5), Some(100)]);
     }
 
     #[test]
