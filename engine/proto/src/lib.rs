@@ -18,6 +18,8 @@ pub const FILE_DESCRIPTOR_SET: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "
 pub use generated::berth::admin::v1 as admin;
 /// `berth.store.v1`: rows and feed records, as they stand on disk.
 pub use generated::berth::store::v1 as store;
+/// `berth.work.v1`: Coordinate's model of work, as gRPC.
+pub use generated::berth::work::v1 as work;
 /// `build.bazel.remote.execution.v2`: what build clients speak, and the shape of actions and results.
 pub use generated::build::bazel::remote::execution::v2 as reapi;
 /// `build.bazel.semver`: version numbers in Capabilities.

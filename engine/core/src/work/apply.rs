@@ -77,8 +77,10 @@ impl Book {
             Fact::UnitsCleared { spec } => {
                 let old = self.spec_mut(*spec).take_units();
                 self.discard(old);
+                self.spec_mut(*spec).archived = [0; 2];
                 self.refresh(*spec);
             }
+            Fact::ArchivedForgotten { spec, failed } => self.spec_mut(*spec).archived[usize::from(*failed)] = 0,
             Fact::UnitsArchived { spec, keys, failed } => {
                 self.units_gone(*spec, keys);
                 if !broken(Mutant::ArchiveForgets) {

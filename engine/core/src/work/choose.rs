@@ -3,7 +3,7 @@
 use std::{borrow::Cow, cmp::Reverse, collections::BTreeMap, time::Duration};
 
 use super::{
-    Book, Choice, GetWork, Priority, SpecId,
+    Book, Choice, GetWork, Priority, SpecId, Timer,
     mutant::{Mutant, broken},
     spec::Spec,
 };
@@ -69,6 +69,10 @@ impl Book {
         }
         if let (Some(priority), Some(brief)) = (open, brief) {
             self.open.insert((Reverse(priority), id), brief);
+            self.opened |= brief.room && (brief.head.is_some() || brief.makes(self.now));
+            if let Some(from) = brief.makes_from.filter(|from| *from > self.now) {
+                self.timers.insert((from, Timer::Makes(id)));
+            }
         }
     }
 

@@ -1,18 +1,20 @@
 //! Units go.
 
 use super::{
-    Book, DeleteUnits, Fact, Prioritize, Priority, Refusal, SpecName, UnitKey, UnitState,
+    Book, DeleteUnits, Fact, Prioritize, Priority, Refusal, SpecId, SpecName, UnitKey, UnitState,
     mutant::{Mutant, broken},
 };
 
 impl Book {
-    /// Deletes units and answers how many. Unknown keys are ignored.
+    /// Deletes units and answers how many. Unknown keys are ignored. Where all of a state are meant, those that were
+    /// archived go as well: they are not counted any more.
     pub fn delete_units(&mut self, name: &SpecName, which: DeleteUnits) -> Result<u64, Refusal> {
         let spec = self.find(name)?;
         let id = spec.id;
         let keys: Vec<UnitKey> = match which {
             DeleteUnits::All => {
-                let count = UnitState::ALL.iter().map(|state| spec.count(*state) as u64).sum();
+                let live: u64 = UnitState::ALL.iter().map(|state| spec.count(*state) as u64).sum();
+                let count = live + spec.archived.iter().sum::<u64>();
                 if count > 0 {
                     self.emit(Fact::UnitsCleared { spec: id });
                 }
@@ -27,13 +29,35 @@ impl Book {
                 keys.retain(asked);
                 keys
             }
-            DeleteUnits::State(state) => spec.in_state(state, None).map(|(key, _)| key.clone()).collect(),
+            DeleteUnits::State(state) => {
+                let keys: Vec<UnitKey> = spec.in_state(state, None).map(|(key, _)| key.clone()).collect();
+                let archived = self.forget_archived(id, state);
+                return Ok(archived + self.delete_keys(id, keys));
+            }
         };
+        Ok(self.delete_keys(id, keys))
+    }
+
+    fn delete_keys(&mut self, spec: SpecId, keys: Vec<UnitKey>) -> u64 {
         let count = keys.len() as u64;
         if count > 0 {
-            self.emit(Fact::UnitsDeleted { spec: id, keys });
+            self.emit(Fact::UnitsDeleted { spec, keys });
         }
-        Ok(count)
+        count
+    }
+
+    /// Answers how many there were.
+    fn forget_archived(&mut self, id: SpecId, state: UnitState) -> u64 {
+        let failed = match state {
+            UnitState::Available | UnitState::Pending => return 0,
+            UnitState::Finished => false,
+            UnitState::Failed => true,
+        };
+        let count = self.spec_of(id).archived[usize::from(failed)];
+        if count > 0 {
+            self.emit(Fact::ArchivedForgotten { spec: id, failed });
+        }
+        count
     }
 
     /// Changes priorities. Unknown keys are ignored.

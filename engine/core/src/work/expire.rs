@@ -23,6 +23,8 @@ impl Book {
             let (at, timer) = self.timers.pop_first().expect("there is a first");
             match timer {
                 Timer::Unit(spec, ix) => self.unit_due(at, spec, ix, &mut leases),
+                // An older one, if the spec was set otherwise since: then it only looks.
+                Timer::Makes(_) => self.opened = true,
                 Timer::Worker(worker) => workers.push(worker),
                 Timer::Lock(path) => locks.push(path),
             }

@@ -115,7 +115,14 @@ pub enum Fact {
         /// Which.
         keys: Vec<UnitKey>,
     },
-    /// All units of a spec are gone; what was archived still counts.
+    /// Units that were archived do not count any more.
+    ArchivedForgotten {
+        /// Of which spec.
+        spec: SpecId,
+        /// The failed ones, not the finished ones.
+        failed: bool,
+    },
+    /// All units of a spec are gone, and those that were archived do not count any more.
     UnitsCleared {
         /// Of which spec.
         spec: SpecId,

@@ -48,6 +48,11 @@ impl Book {
         paths.iter().map(|path| self.owner(path).cloned()).collect()
     }
 
+    /// Every lock, by path.
+    pub fn locks(&self) -> Vec<LockRow> {
+        self.locks.keys().filter_map(|path| self.row_of_lock(path)).collect()
+    }
+
     /// Gives the locks back, all or none.
     pub fn unlock(&mut self, locker: &Locker, paths: &[LockPath]) -> Result<(), Refusal> {
         self.all_held(locker, paths)?;

@@ -122,6 +122,8 @@ pub struct Book {
     /// What is due when. Entries of units that were deleted with many others stay until then, and mean nothing.
     timers: BTreeSet<(Timestamp, Timer)>,
     facts: Vec<Fact>,
+    /// There may be work for somebody who got none before.
+    opened: bool,
     /// Specs that were dropped, with all of their units: whoever has time drops them.
     discarded: Vec<Spec>,
 }
@@ -131,6 +133,8 @@ pub struct Book {
 enum Timer {
     /// A lease ends, or a delay.
     Unit(SpecId, UnitIx),
+    /// A continuous spec may make a unit.
+    Makes(SpecId),
     Worker(WorkerId),
     Lock(LockPath),
 }
@@ -152,6 +156,7 @@ impl Book {
             locks: BTreeMap::new(),
             timers: BTreeSet::new(),
             facts: Vec::new(),
+            opened: false,
             discarded: Vec::new(),
         }
     }
@@ -174,6 +179,11 @@ impl Book {
     /// The facts since this was last asked, in order: to be stored before anything is told of them.
     pub fn take_facts(&mut self) -> Vec<Fact> {
         std::mem::take(&mut self.facts)
+    }
+
+    /// Whether, since this was last asked, something came that somebody could get who got nothing before.
+    pub fn take_opened(&mut self) -> bool {
+        std::mem::take(&mut self.opened)
     }
 
     /// What takes long to drop: a million units, after their spec was deleted.

@@ -22,17 +22,18 @@ impl Book {
 
     /// Dictionaries by name, from a name on, at most so many; and the first name that is left.
     pub fn specs(&self, start: Option<&SpecName>, limit: usize) -> (Vec<Value>, Option<SpecName>) {
-        let mut names = match start {
-            Some(name) => self.names.range::<SpecName, _>(name..),
-            None => self.names.range::<SpecName, _>(..),
-        };
-        let found = names.by_ref().take(limit).map(|(_, id)| self.specs[id].settings.raw.clone()).collect();
-        (found, names.next().map(|(name, _)| name.clone()))
+        let mut names = self.spec_names_from(start);
+        let found = names.by_ref().take(limit).map(|name| self.specs[&self.names[name]].settings.raw.clone()).collect();
+        (found, names.next().cloned())
     }
 
     /// Names by order, from a name on.
-    pub fn spec_names(&self) -> impl Iterator<Item = &SpecName> {
-        self.names.keys()
+    pub fn spec_names_from(&self, start: Option<&SpecName>) -> impl Iterator<Item = &SpecName> {
+        let names = match start {
+            Some(name) => self.names.range::<SpecName, _>(name..),
+            None => self.names.range::<SpecName, _>(..),
+        };
+        names.map(|(name, _)| name)
     }
 
     /// What a spec was set to; what was controlled since is in [`Book::spec_meta`].

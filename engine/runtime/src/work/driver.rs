@@ -4,9 +4,9 @@
 use std::time::{Duration, Instant};
 
 use berth_core::{Timestamp, work::Book};
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 
-use super::partition::{Call, WorkPartition};
+use super::partition::{Ask, WorkPartition};
 use crate::{
     clock::Clock,
     committer::{Committer, Work},
@@ -25,8 +25,8 @@ const QUIET_ROUNDS: u32 = 2;
 /// What handles send to the driver.
 pub(super) enum Command {
     /// For the book.
-    Call {
-        call: Call,
+    Ask {
+        ask: Ask,
         /// Where who asks runs.
         home: Option<Home>,
     },
@@ -41,6 +41,8 @@ pub(super) struct Driver {
     pub(super) committer: Committer,
     pub(super) commands: mpsc::Receiver<Command>,
     pub(super) archive_every: Option<Duration>,
+    /// Grows with each batch that changed something, once it is durable.
+    pub(super) changes: watch::Sender<u64>,
 }
 
 impl Driver {
@@ -56,22 +58,24 @@ impl Driver {
                 () = sleep_until(&self.clock, due) => {}
             }
             self.gather(&mut arrived).await;
-            let (mut calls, mut homes) = (Vec::with_capacity(arrived.len()), Vec::with_capacity(arrived.len()));
+            let (mut asked, mut homes) = (Vec::with_capacity(arrived.len()), Vec::with_capacity(arrived.len()));
             for command in arrived.drain(..) {
                 match command {
-                    Command::Call { call, home } => {
-                        calls.push(call);
-                        homes.push(home);
+                    Command::Ask { ask, home } => {
+                        if matches!(ask, Ask::Call(_)) {
+                            homes.push(home);
+                        }
+                        asked.push(ask);
                     }
                     Command::Stop => stopping = true,
                 }
             }
             if archive_at.is_some_and(|at| at <= self.clock.now()) {
                 archive_at = None;
-                calls.push(archive());
+                asked.push(archive());
                 homes.push(None);
             }
-            if !self.step(calls, homes).await {
+            if !self.step(asked, homes).await {
                 // The committer has said why to whom it concerns.
                 return;
             }
@@ -99,8 +103,8 @@ impl Driver {
     }
 
     /// Answers whether it goes on.
-    async fn step(&mut self, calls: Vec<Call>, homes: Vec<Option<Home>>) -> bool {
-        let turn = self.partition.step(self.clock.now(), calls);
+    async fn step(&mut self, asked: Vec<Ask>, homes: Vec<Option<Home>>) -> bool {
+        let turn = self.partition.step(self.clock.now(), asked);
         if let Some(discarded) = self.partition.take_discarded() {
             // A million units are not dropped while others wait.
             tokio::task::spawn_blocking(move || drop(discarded));
@@ -108,6 +112,13 @@ impl Driver {
         let mut leaving = Leaving::default();
         for (release, home) in turn.releases.into_iter().zip(&homes) {
             leaving.add(home.as_ref(), Leave::Run(release));
+        }
+        for release in turn.served {
+            leaving.add(None, Leave::Run(release));
+        }
+        if !turn.batch.is_empty() {
+            let changes = self.changes.clone();
+            leaving.add(None, Leave::Run(Box::new(move || changes.send_modify(|number| *number += 1))));
         }
         if turn.batch.is_empty() && leaving.is_empty() {
             return true;
@@ -121,11 +132,11 @@ impl Driver {
 }
 
 /// A step of archiving. What is left goes in the next.
-fn archive() -> Call {
-    Box::new(|book: &mut Book| {
+fn archive() -> Ask {
+    Ask::Call(Box::new(|book: &mut Book| {
         book.archive(None);
         Box::new(|| {})
-    })
+    }))
 }
 
 async fn sleep_until(clock: &Clock, at: Option<Timestamp>) {

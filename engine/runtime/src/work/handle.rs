@@ -9,15 +9,16 @@ use std::{
 
 use berth_core::{
     Chooser, Timestamp,
-    work::{Book, Outputs, Rules},
+    work::{Assignment, Book, GetWork, Outputs, Rules, UpdateUnit, WorkerId},
 };
 use tokio::{
-    sync::{mpsc, oneshot},
+    sync::{mpsc, oneshot, watch},
     task::JoinHandle,
 };
 
 use super::{
     driver::{Command, Driver},
+    partition::{Ask, Call, Waiter},
     recover,
 };
 use crate::{
@@ -81,6 +82,7 @@ pub struct Stopping;
 pub struct WorkBook {
     inbox: mpsc::Sender<Command>,
     clock: Clock,
+    changes: watch::Receiver<u64>,
 }
 
 impl WorkBook {
@@ -99,9 +101,11 @@ impl WorkBook {
             recovered.set_chooser(chooser, namespace);
         }
         let (inbox, commands) = mpsc::channel(INBOX_MAX);
-        let driver = Driver { partition: recovered, fence, clock: clock.clone(), committer, commands, archive_every };
+        let (changes, changed) = watch::channel(0);
+        let driver =
+            Driver { partition: recovered, fence, clock: clock.clone(), committer, commands, archive_every, changes };
         let driver = tokio::spawn(driver.run());
-        Ok((Self { inbox, clock }, driver))
+        Ok((Self { inbox, clock, changes: changed }, driver))
     }
 
     /// Begins a call. It is handled after all that were begun before, and the reply comes when everything that it did and
@@ -111,12 +115,12 @@ impl WorkBook {
         ask: impl FnOnce(&mut Book) -> T + Send + 'static,
     ) -> Result<Pending<T>, Stopping> {
         let (sender, receiver) = oneshot::channel();
-        let call = Box::new(move |book: &mut Book| -> ReleaseFn {
+        let call: Call = Box::new(move |book: &mut Book| -> ReleaseFn {
             let answer = ask(book);
             // Who asked may be gone: what was asked is done all the same.
             Box::new(move || drop(sender.send(answer)))
         });
-        self.inbox.send(Command::Call { call, home: home::here() }).await.map_err(|_| Stopping)?;
+        self.inbox.send(Command::Ask { ask: Ask::Call(call), home: home::here() }).await.map_err(|_| Stopping)?;
         Ok(Pending(receiver))
     }
 
@@ -126,6 +130,37 @@ impl WorkBook {
         ask: impl FnOnce(&mut Book) -> T + Send + 'static,
     ) -> Result<T, Stopping> {
         self.begin(ask).await?.await
+    }
+
+    /// Waits until there is work for this worker. Whoever drops the call while it waits gets nothing; what was handed out
+    /// to a call that is gone by then is given back.
+    pub async fn wait_for_work(&self, ask: GetWork) -> Result<Vec<Assignment>, Stopping> {
+        let (sender, receiver) = oneshot::channel();
+        let mut sender = Some(sender);
+        let inbox = self.inbox.downgrade();
+        let waiter: Waiter = Box::new(move |book: &mut Book| -> Option<ReleaseFn> {
+            if sender.as_ref().is_none_or(oneshot::Sender::is_closed) {
+                return Some(Box::new(|| {}));
+            }
+            let units = book.get_work(&ask);
+            if units.is_empty() {
+                return None;
+            }
+            let (sender, worker, inbox) = (sender.take()?, ask.worker.clone(), inbox.clone());
+            Some(Box::new(move || {
+                if let (Err(units), Some(inbox)) = (sender.send(units), inbox.upgrade()) {
+                    // Where the driver is busy, they come back when their leases end.
+                    let _ = inbox.try_send(Command::Ask { ask: Ask::Call(give_back(worker, units)), home: None });
+                }
+            }))
+        });
+        self.inbox.send(Command::Ask { ask: Ask::Wait(waiter), home: None }).await.map_err(|_| Stopping)?;
+        receiver.await.map_err(|_| Stopping)
+    }
+
+    /// Grows when something has changed and that is durable. Ends with the driver.
+    pub fn changes(&self) -> watch::Receiver<u64> {
+        self.changes.clone()
     }
 
     /// The time by the engine's clock.
@@ -138,6 +173,18 @@ impl WorkBook {
         // An error: it has ended already.
         let _ = self.inbox.send(Command::Stop).await;
     }
+}
+
+/// Units of a worker that never heard of them.
+fn give_back(worker: WorkerId, units: Vec<Assignment>) -> Call {
+    Box::new(move |book: &mut Book| {
+        for Assignment { spec, key, .. } in units {
+            let update = UpdateUnit { lease_s: Some(0.0), worker: Some(worker.clone()), ..UpdateUnit::default() };
+            // An error: the unit or its spec is gone, or somebody else has it.
+            let _ = book.update_unit(&spec, &key, update);
+        }
+        Box::new(|| {})
+    })
 }
 
 /// The reply to a call that was begun.

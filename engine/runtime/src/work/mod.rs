@@ -13,6 +13,6 @@ mod recover;
 
 pub use self::{
     handle::{Pending, Stopping, WorkBook, WorkOptions},
-    partition::{Call, Turn, WorkPartition},
+    partition::{Ask, Call, Turn, Waiter, WorkPartition},
     recover::recover,
 };

@@ -20,12 +20,25 @@ use crate::{
 /// A call of a client: does what it does, and says what to do once that is durable.
 pub type Call = Box<dyn FnOnce(&mut Book) -> ReleaseFn + Send>;
 
+/// Somebody who waits for work: tried when it comes, and again when there may be some. Answers whether it is over.
+pub type Waiter = Box<dyn FnMut(&mut Book) -> Option<ReleaseFn> + Send>;
+
+/// Something to be done in its turn.
+pub enum Ask {
+    /// At once.
+    Call(Call),
+    /// As soon as there is work.
+    Wait(Waiter),
+}
+
 /// The outcome of one step: commit `batch`, then let `releases` go, in order.
 pub struct Turn {
     /// To be made durable; may be empty.
     pub batch: Batch,
-    /// What may leave after that.
+    /// What may leave after that: of each call one, in their order.
     pub releases: Vec<ReleaseFn>,
+    /// The same of those who waited.
+    pub served: Vec<ReleaseFn>,
 }
 
 /// A book, and what is needed to write its rows.
@@ -34,7 +47,14 @@ pub struct WorkPartition {
     /// Locks of this namespace survive a restart.
     locks_durable: bool,
     touched: Touched,
+    /// Who waits for work, in the order in which they came.
+    waiters: Vec<Waiter>,
+    /// With so many of them all are tried, work or not: those who have gone say so then.
+    waiters_max: usize,
 }
+
+/// Fewer who wait are not worth a look at who has gone.
+const WAITERS_MIN: usize = 64;
 
 /// Rows whose after-images the batch must carry.
 #[derive(Default)]
@@ -63,7 +83,7 @@ enum UnitRowKind {
 impl WorkPartition {
     /// A partition that goes on from a recovered (or empty) book.
     pub fn new(book: Book, locks_durable: bool) -> Self {
-        Self { book, locks_durable, touched: Touched::default() }
+        Self { book, locks_durable, touched: Touched::default(), waiters: Vec::new(), waiters_max: WAITERS_MIN }
     }
 
     /// The book, as it will be once everything handed out so far is durable.
@@ -82,17 +102,37 @@ impl WorkPartition {
     }
 
     /// Handles calls at one instant; what is due by then happens first.
-    pub fn step(&mut self, now: Timestamp, calls: impl IntoIterator<Item = Call>) -> Turn {
-        let mut batch = Batch::default();
+    pub fn step(&mut self, now: Timestamp, asked: impl IntoIterator<Item = Ask>) -> Turn {
+        let mut turn = Turn { batch: Batch::default(), releases: Vec::new(), served: Vec::new() };
         self.book.advance(now);
-        self.record(&mut batch);
-        let mut releases = Vec::new();
-        for call in calls {
-            releases.push(call(&mut self.book));
-            self.record(&mut batch);
+        self.record(&mut turn.batch);
+        let before = self.waiters.len();
+        for ask in asked {
+            match ask {
+                Ask::Call(call) => turn.releases.push(call(&mut self.book)),
+                Ask::Wait(waiter) => self.waiters.push(waiter),
+            }
+            self.record(&mut turn.batch);
         }
-        self.write_touched(&mut batch);
-        Turn { batch, releases }
+        let all = self.book.take_opened() || self.waiters.len() > self.waiters_max;
+        self.serve(if all { 0 } else { before }, &mut turn);
+        self.write_touched(&mut turn.batch);
+        turn
+    }
+
+    /// Tries who waits, from one on: the others would get nothing again.
+    fn serve(&mut self, from: usize, turn: &mut Turn) {
+        let mut waiting = self.waiters.split_off(from).into_iter();
+        for mut waiter in waiting.by_ref() {
+            match waiter(&mut self.book) {
+                Some(release) => turn.served.push(release),
+                None => self.waiters.push(waiter),
+            }
+            self.record(&mut turn.batch);
+        }
+        // Handing out opens nothing for the others: they were tried after it, or had their turn.
+        self.book.take_opened();
+        self.waiters_max = WAITERS_MIN.max(2 * self.waiters.len());
     }
 
     /// Notes whose after-images are due.
@@ -106,14 +146,20 @@ impl WorkPartition {
         use UnitRowKind::{Body, Standing};
         let touched = &mut self.touched;
         match fact {
-            Fact::SpecSet { spec, .. } | Fact::SpecControlled { spec, .. } | Fact::ContinuousMade { spec, .. } => {
+            Fact::SpecSet { spec, .. }
+            | Fact::SpecControlled { spec, .. }
+            | Fact::ContinuousMade { spec, .. }
+            | Fact::ArchivedForgotten { spec, .. } => {
                 touched.specs.insert(spec);
             }
             Fact::SpecDeleted { spec } => {
                 touched.specs.insert(spec);
                 delete_units(spec, batch);
             }
-            Fact::UnitsCleared { spec } => delete_units(spec, batch),
+            Fact::UnitsCleared { spec } => {
+                touched.specs.insert(spec);
+                delete_units(spec, batch);
+            }
             Fact::UnitsAdded { spec, units } => {
                 touched.units(spec, units.into_iter().map(|unit| unit.key), &[Body, Standing]);
             }

@@ -6,7 +6,7 @@ use super::scene::{WORKERS, all_paths};
 
 pub(super) fn dump(book: &Book) -> Vec<String> {
     let mut lines = Vec::new();
-    for name in book.spec_names() {
+    for name in book.spec_names_from(None) {
         let settings = book.spec_settings(name).expect("it was listed");
         let meta = book.spec_meta(name).expect("it was listed");
         lines.push(format!("{settings:?} {meta:?} {:?}", book.count_units(name)));

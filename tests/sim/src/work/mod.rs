@@ -20,7 +20,7 @@ use berth_runtime::{
     memory::{Disk, MemoryStore},
     partition::ReleaseFn,
     store::{Commit, Fence, PartitionId, Store},
-    work::{Call as WorkCall, WorkPartition, recover},
+    work::{Ask, WorkPartition, recover},
 };
 
 pub use self::mutants::work_mutants;
@@ -185,9 +185,9 @@ impl World {
     }
 }
 
-fn asking(call: Call, told: Arc<Mutex<Vec<String>>>) -> WorkCall {
-    Box::new(move |book: &mut Book| -> ReleaseFn {
+fn asking(call: Call, told: Arc<Mutex<Vec<String>>>) -> Ask {
+    Ask::Call(Box::new(move |book: &mut Book| -> ReleaseFn {
         let answer = call.ask_book(book);
         Box::new(move || told.lock().expect("no call panics").push(answer))
-    })
+    }))
 }

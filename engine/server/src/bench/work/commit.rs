@@ -10,7 +10,7 @@ use berth_core::{
 };
 use berth_runtime::{
     store::{Batch, Commit, PartitionId, Store},
-    work::{Call, WorkPartition},
+    work::{Ask, WorkPartition},
 };
 use berth_store::{RocksOptions, RocksStore};
 
@@ -44,7 +44,7 @@ fn turn(partition: &mut WorkPartition, round: u64, group: u64) -> Batch {
     let spec = SpecName::from("bench");
     let key = |number: u64| UnitKey::from(format!("{number:0KEY_DIGITS$}").as_str());
     let now = Timestamp(1_000_000 + round);
-    let mut add: Vec<Call> = Vec::new();
+    let mut add: Vec<Ask> = Vec::new();
     if round == 0 {
         let settings = SpecSettings::new(spec.clone(), Value::default());
         add.push(call(move |book| book.set_spec(settings)));
@@ -64,7 +64,7 @@ fn turn(partition: &mut WorkPartition, round: u64, group: u64) -> Batch {
         runtimes: vec![Value::default()],
         available_gb: None,
     };
-    let mut calls: Vec<Call> = vec![call(move |book| book.get_work(&ask))];
+    let mut calls: Vec<Ask> = vec![call(move |book| book.get_work(&ask))];
     for number in (round.saturating_sub(1) * group..round * group).take(if round == 0 { 0 } else { group as usize }) {
         let (spec, key) = (spec.clone(), key(number));
         let finish = UpdateUnit { state: Some(UnitState::Finished), ..UpdateUnit::default() };
@@ -73,9 +73,9 @@ fn turn(partition: &mut WorkPartition, round: u64, group: u64) -> Batch {
     partition.step(now, calls).batch
 }
 
-fn call<T>(ask: impl FnOnce(&mut Book) -> T + Send + 'static) -> Call {
-    Box::new(move |book| {
+fn call<T>(ask: impl FnOnce(&mut Book) -> T + Send + 'static) -> Ask {
+    Ask::Call(Box::new(move |book| {
         ask(book);
         Box::new(|| {})
-    })
+    }))
 }

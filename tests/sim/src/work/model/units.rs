@@ -3,7 +3,8 @@
 use berth_core::{
     Timestamp,
     work::{
-        DeleteUnits, NewUnit, Prioritize, Priority, Refusal, SpecName, UnitCounts, UnitKey, UnitQuery, UnitView, Value,
+        DeleteUnits, NewUnit, Prioritize, Priority, Refusal, SpecName, UnitCounts, UnitKey, UnitQuery, UnitState,
+        UnitView, Value,
     },
 };
 
@@ -95,7 +96,14 @@ impl Model {
             DeleteUnits::Keys(keys, state) => !keys.contains(key) || state.is_some_and(|state| state != unit.kind()),
             DeleteUnits::State(state) => unit.kind() != *state,
         });
-        Ok((before - spec.units.len()) as u64)
+        let mut forgotten = 0;
+        if matches!(which, DeleteUnits::All | DeleteUnits::State(UnitState::Finished)) {
+            forgotten += std::mem::take(&mut spec.archived_finished);
+        }
+        if matches!(which, DeleteUnits::All | DeleteUnits::State(UnitState::Failed)) {
+            forgotten += std::mem::take(&mut spec.archived_failed);
+        }
+        Ok((before - spec.units.len()) as u64 + forgotten)
     }
 
     pub(crate) fn archive(&mut self, names: Option<&[SpecName]>) -> bool {

@@ -1,0 +1,182 @@
+//! The real driver of the work book: replies when it is durable, waits for work, archives, and comes back.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+
+use berth_core::{
+    Timestamp,
+    work::{Book, GetWork, NewUnit, Rules, SpecName, SpecSettings, UnitKey, UnitState, UpdateUnit, Value, WorkerId},
+};
+use berth_runtime::{
+    Committer,
+    clock::Clock,
+    memory::{Disk, MemoryStore},
+    store::{PartitionId, Store},
+    work::{Stopping, WorkBook, WorkOptions},
+};
+use tokio::task::JoinHandle;
+
+const SPEC: &str = "spec";
+
+struct Server {
+    book: WorkBook,
+    driver: JoinHandle<()>,
+    time: Arc<AtomicU64>,
+}
+
+impl Server {
+    fn start(disk: &Disk, rules: Rules, archive_every: Option<Duration>) -> Self {
+        let store: Arc<dyn Store> = Arc::new(MemoryStore::open(disk));
+        let committer = Committer::start(store.clone(), Arc::new(|error| panic!("{error}"))).unwrap();
+        let time = Arc::new(AtomicU64::new(1_000_000_000));
+        let clock = Clock::from_fn({
+            let time = time.clone();
+            move || Timestamp(time.load(Ordering::SeqCst))
+        });
+        let options = WorkOptions { clock, rules, archive_every, ..WorkOptions::default() };
+        let (book, driver) = WorkBook::start(&store, committer, PartitionId(5), options).unwrap();
+        Self { book, driver, time }
+    }
+
+    async fn stop(self) {
+        self.book.stop().await;
+        self.driver.await.unwrap();
+    }
+
+    async fn add(&self, keys: &[&str]) {
+        let units = keys.iter().map(|key| unit(key)).collect();
+        self.book.ask(move |book| book.add_units(&SPEC.into(), units)).await.unwrap().unwrap();
+    }
+
+    async fn state(&self, key: &str) -> Option<UnitState> {
+        let key = [UnitKey::from(key)];
+        let views = self.book.ask(move |book| book.unit_status(&SPEC.into(), &key)).await.unwrap().unwrap();
+        views.into_iter().next().flatten().map(|view| view.state)
+    }
+}
+
+fn unit(key: &str) -> NewUnit {
+    NewUnit { key: UnitKey::from(key), data: Value::default(), priority: None, delay: None }
+}
+
+fn set_spec(book: &mut Book) {
+    book.set_spec(SpecSettings::new(SpecName::from(SPEC), Value::default()));
+}
+
+fn ask(worker: &str) -> GetWork {
+    GetWork {
+        worker: WorkerId::from(worker),
+        lease_s: None,
+        max_jobs: 1,
+        specs: Vec::new(),
+        runtimes: vec![Value::default()],
+        available_gb: None,
+    }
+}
+
+#[tokio::test]
+async fn what_was_answered_is_there_after_a_restart() {
+    let disk = Disk::default();
+    let server = Server::start(&disk, Rules::default(), None);
+    server.book.ask(set_spec).await.unwrap();
+    server.add(&["a", "b"]).await;
+    let got = server.book.ask(|book| book.get_work(&ask("w"))).await.unwrap();
+    assert_eq!(got[0].key, UnitKey::from("a"));
+    // Killed: nobody stops it in good order.
+    disk.crash(|_| 0);
+    let server = Server::start(&disk, Rules::default(), None);
+    assert_eq!(server.state("a").await, Some(UnitState::Pending));
+    assert_eq!(server.state("b").await, Some(UnitState::Available));
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn calls_are_handled_in_the_order_in_which_they_were_begun() {
+    let server = Server::start(&Disk::default(), Rules::default(), None);
+    server.book.ask(set_spec).await.unwrap();
+    let mut pending = Vec::new();
+    for number in 0..100 {
+        let begun = server.book.begin(move |book| {
+            book.add_units(&SPEC.into(), vec![unit(&format!("{number}"))]).unwrap();
+            book.count_units(&SPEC.into()).unwrap().of(UnitState::Available)
+        });
+        pending.push(begun.await.unwrap());
+    }
+    for (number, pending) in pending.into_iter().enumerate() {
+        assert_eq!(pending.await.unwrap(), number as u64 + 1);
+    }
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn who_waits_gets_work_when_it_comes() {
+    let server = Server::start(&Disk::default(), Rules::default(), None);
+    server.book.ask(set_spec).await.unwrap();
+    let waiting = tokio::spawn({
+        let book = server.book.clone();
+        async move { book.wait_for_work(ask("w")).await }
+    });
+    // It has been tried when this is answered, or it comes after: both are to end well.
+    assert_eq!(server.state("a").await, None);
+    server.add(&["a"]).await;
+    assert_eq!(waiting.await.unwrap().unwrap()[0].key, UnitKey::from("a"));
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn who_has_gone_while_waiting_gets_nothing() {
+    let server = Server::start(&Disk::default(), Rules::default(), None);
+    server.book.ask(set_spec).await.unwrap();
+    for _ in 0..200 {
+        let waiting = tokio::time::timeout(Duration::from_millis(1), server.book.wait_for_work(ask("gone")));
+        assert!(waiting.await.is_err());
+    }
+    server.add(&["a"]).await;
+    assert_eq!(server.state("a").await, Some(UnitState::Available));
+    assert_eq!(server.book.wait_for_work(ask("w")).await.unwrap()[0].key, UnitKey::from("a"));
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn a_stop_ends_those_who_wait() {
+    let server = Server::start(&Disk::default(), Rules::default(), None);
+    let book = server.book.clone();
+    let waiting = tokio::spawn(async move { book.wait_for_work(ask("w")).await });
+    while !server.driver.is_finished() {
+        server.book.stop().await;
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(waiting.await.unwrap(), Err(Stopping));
+    assert_eq!(server.book.ask(|_| ()).await, Err(Stopping));
+}
+
+#[tokio::test]
+async fn old_units_are_archived_without_anybody_asking() {
+    let rules = Rules { completed_max: Some(1), ..Rules::default() };
+    let server = Server::start(&Disk::default(), rules, Some(Duration::from_millis(5)));
+    server.book.ask(set_spec).await.unwrap();
+    server.add(&["a", "b", "c"]).await;
+    let mut changes = server.book.changes();
+    let finish = |key: &'static str| {
+        server.book.ask(move |book| {
+            let finish = UpdateUnit { state: Some(UnitState::Finished), ..UpdateUnit::default() };
+            book.update_unit(&SPEC.into(), &UnitKey::from(key), finish)
+        })
+    };
+    for key in ["a", "b", "c"] {
+        assert_eq!(finish(key).await.unwrap(), Ok(true));
+    }
+    server.time.fetch_add(10_000, Ordering::SeqCst);
+    while server.state("b").await.is_some() {
+        changes.changed().await.unwrap();
+    }
+    assert_eq!((server.state("a").await, server.state("c").await), (None, Some(UnitState::Finished)));
+    let counts = server.book.ask(|book| book.count_units(&SPEC.into())).await.unwrap().unwrap();
+    assert_eq!(counts.of(UnitState::Finished), 3);
+    server.stop().await;
+}
