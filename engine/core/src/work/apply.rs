@@ -204,10 +204,11 @@ impl Book {
                     spec.unit_mut(ix).former.push(worker);
                 }
             }
-            State::Available { not_before } => {
+            // Most never had a delay: nothing to look for.
+            State::Available { not_before } if not_before > Timestamp(0) => {
                 self.timers.remove(&(not_before, Timer::Unit(id, ix)));
             }
-            State::Ended { .. } => {}
+            State::Available { .. } | State::Ended { .. } => {}
         }
     }
 
