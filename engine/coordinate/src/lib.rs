@@ -1,4 +1,4 @@
-//! Coordinate's job server, as its own clients know it: CBOR-RPC on TCP.
+//! Coordinate's job server, as its own clients know it: CBOR-RPC on TCP. And the same as gRPC, in `grpc`.
 //!
 //! This crate is a door. It reads requests, has the work book do what they ask for, and writes replies; the rules are
 //! the book's (`berth_core::work`). `frame.rs`, `envelope.rs` and `turn.rs` follow a request from the connection to its
@@ -13,6 +13,7 @@ mod config;
 mod connection;
 mod envelope;
 mod frame;
+mod grpc;
 mod import;
 mod methods;
 mod python;
@@ -22,6 +23,7 @@ mod turn;
 pub use self::{
     config::Config,
     connection::Door,
+    grpc::WorkService,
     import::{ImportError, Imported, Progress, import_from_server, import_snapshot},
     methods::Chaining,
 };

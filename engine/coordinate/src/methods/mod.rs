@@ -20,6 +20,7 @@ mod workers;
 
 use berth_core::work::{self, Book};
 
+pub(crate) use self::set_work_spec::settings;
 pub use self::units::Chaining;
 use crate::{
     cbor::{Value, Writer},

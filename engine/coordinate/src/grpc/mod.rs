@@ -1,0 +1,156 @@
+//! `berth.work.v1`: the same book as gRPC, for whoever does not speak Coordinate's own protocol. Typed, in batches, and
+//! `GetWork` waits instead of being asked again and again.
+
+mod convert;
+mod get;
+mod locks;
+mod specs;
+mod units;
+mod watch;
+mod workers;
+
+use std::{collections::BTreeMap, pin::Pin, sync::Arc};
+
+use berth_core::work::Book;
+use berth_proto::work::{self as pb, work_server};
+use berth_runtime::work::WorkBook;
+use futures::Stream;
+use tonic::{Request, Response, Status};
+
+/// What a stream of replies is.
+type Replies<T> = Pin<Box<dyn Stream<Item = Result<T, Status>> + Send>>;
+
+/// The service. A namespace is the name of an instance; each has a book of its own.
+#[derive(Clone)]
+pub struct WorkService {
+    books: Arc<BTreeMap<String, WorkBook>>,
+}
+
+impl WorkService {
+    /// Serves these namespaces.
+    pub fn new(books: impl IntoIterator<Item = (String, WorkBook)>) -> Self {
+        Self { books: Arc::new(books.into_iter().collect()) }
+    }
+
+    /// As a service of a gRPC server that takes messages of at most so many bytes.
+    pub fn into_server(self, message_bytes_max: usize) -> work_server::WorkServer<Self> {
+        work_server::WorkServer::new(self).max_decoding_message_size(message_bytes_max)
+    }
+
+    fn book(&self, namespace: &str) -> Result<&WorkBook, Status> {
+        let missing = || Status::not_found(format!("namespace {namespace:?} is not known to this server"));
+        self.books.get(namespace).ok_or_else(missing)
+    }
+
+    async fn ask<T: Send + 'static>(
+        &self,
+        namespace: &str,
+        ask: impl FnOnce(&mut Book) -> T + Send + 'static,
+    ) -> Result<T, Status> {
+        self.book(namespace)?.ask(ask).await.map_err(|stopping| Status::unavailable(stopping.to_string()))
+    }
+}
+
+#[tonic::async_trait]
+impl work_server::Work for WorkService {
+    type GetWorkStream = Replies<pb::GetWorkResponse>;
+    type WatchStream = Replies<pb::WatchResponse>;
+
+    async fn set_specs(&self, request: Request<pb::SetSpecsRequest>) -> Result<Response<pb::SetSpecsResponse>, Status> {
+        self.set(request.into_inner()).await.map(Response::new)
+    }
+
+    async fn list_specs(
+        &self,
+        request: Request<pb::ListSpecsRequest>,
+    ) -> Result<Response<pb::ListSpecsResponse>, Status> {
+        self.list(request.into_inner()).await.map(Response::new)
+    }
+
+    async fn control_spec(
+        &self,
+        request: Request<pb::ControlSpecRequest>,
+    ) -> Result<Response<pb::ControlSpecResponse>, Status> {
+        self.control(request.into_inner()).await.map(Response::new)
+    }
+
+    async fn delete_specs(
+        &self,
+        request: Request<pb::DeleteSpecsRequest>,
+    ) -> Result<Response<pb::DeleteSpecsResponse>, Status> {
+        self.delete(request.into_inner()).await.map(Response::new)
+    }
+
+    async fn add_units(&self, request: Request<pb::AddUnitsRequest>) -> Result<Response<pb::AddUnitsResponse>, Status> {
+        self.add(request.into_inner()).await.map(Response::new)
+    }
+
+    async fn list_units(
+        &self,
+        request: Request<pb::ListUnitsRequest>,
+    ) -> Result<Response<pb::ListUnitsResponse>, Status> {
+        self.units(request.into_inner()).await.map(Response::new)
+    }
+
+    async fn update_units(
+        &self,
+        request: Request<pb::UpdateUnitsRequest>,
+    ) -> Result<Response<pb::UpdateUnitsResponse>, Status> {
+        self.update(request.into_inner()).await.map(Response::new)
+    }
+
+    async fn delete_units(
+        &self,
+        request: Request<pb::DeleteUnitsRequest>,
+    ) -> Result<Response<pb::DeleteUnitsResponse>, Status> {
+        self.remove(request.into_inner()).await.map(Response::new)
+    }
+
+    async fn get_work(&self, request: Request<pb::GetWorkRequest>) -> Result<Response<Self::GetWorkStream>, Status> {
+        self.get(request.into_inner()).map(Response::new)
+    }
+
+    async fn heartbeat(
+        &self,
+        request: Request<pb::HeartbeatRequest>,
+    ) -> Result<Response<pb::HeartbeatResponse>, Status> {
+        self.beat(request.into_inner()).await.map(Response::new)
+    }
+
+    async fn unregister(
+        &self,
+        request: Request<pb::UnregisterRequest>,
+    ) -> Result<Response<pb::UnregisterResponse>, Status> {
+        self.sign_off(request.into_inner()).await.map(Response::new)
+    }
+
+    async fn list_workers(
+        &self,
+        request: Request<pb::ListWorkersRequest>,
+    ) -> Result<Response<pb::ListWorkersResponse>, Status> {
+        self.workers(request.into_inner()).await.map(Response::new)
+    }
+
+    async fn lock(&self, request: Request<pb::LockRequest>) -> Result<Response<pb::LockResponse>, Status> {
+        self.take_locks(request.into_inner(), false).await.map(Response::new)
+    }
+
+    async fn renew_locks(&self, request: Request<pb::LockRequest>) -> Result<Response<pb::LockResponse>, Status> {
+        self.take_locks(request.into_inner(), true).await.map(Response::new)
+    }
+
+    async fn unlock(&self, request: Request<pb::UnlockRequest>) -> Result<Response<pb::UnlockResponse>, Status> {
+        self.give_locks(request.into_inner()).await.map(Response::new)
+    }
+
+    async fn list_locks(
+        &self,
+        request: Request<pb::ListLocksRequest>,
+    ) -> Result<Response<pb::ListLocksResponse>, Status> {
+        self.locks(request.into_inner()).await.map(Response::new)
+    }
+
+    async fn watch(&self, request: Request<pb::WatchRequest>) -> Result<Response<Self::WatchStream>, Status> {
+        self.watch_specs(request.into_inner()).map(Response::new)
+    }
+}
