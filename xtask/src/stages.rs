@@ -63,6 +63,11 @@ pub(crate) const STAGES: &[Stage] = &[
         },
     },
     Stage {
+        name: "work",
+        about: "the work book against its model: mutants that must be caught, half a minute of fresh seeds",
+        commands: || vec![simulation(["--work", "--mutants"]), simulation(["--work"])],
+    },
+    Stage {
         name: "clients",
         about: "Bazel, bgd and Coordinate's client against the real binary, with two kinds of bots",
         commands: || {

@@ -3,7 +3,7 @@
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use anyhow::Context;
-use berth_coordinate::{Chaining, Config as DoorConfig, Door};
+use berth_coordinate::{Chaining, Config as DoorConfig, Door, WorkService};
 use berth_core::work::{Choice, Rules};
 use berth_runtime::{
     Committer,
@@ -62,6 +62,11 @@ pub(crate) fn open_book(
         archive_every: (completed_max.is_some() || completed_age.is_some()).then_some(ARCHIVE_EVERY),
     };
     WorkBook::start(&store, committer, PARTITION, options).context("recovery of the work book failed")
+}
+
+/// The same book for clients of gRPC, under the name of its namespace.
+pub(crate) fn service(config: &Config, book: WorkBook) -> WorkService {
+    WorkService::new([(config.raw.coordinate.namespace.clone(), book)])
 }
 
 /// Serves Coordinate's clients.

@@ -126,6 +126,8 @@ impl House {
         let mut routes = RoutesBuilder::default();
         let health = services.add_services(&mut routes).await;
         blobs.add_services(&mut routes);
+        routes
+            .add_service(coordinate::service(config, work.clone()).into_server(config.raw.coordinate.frame_bytes_max));
         let listeners = Arc::new(Listeners::new(engine.clone(), LISTEN_LINGER));
         let mut plugins = None;
         if let Some(in_force) = policies.plugins {

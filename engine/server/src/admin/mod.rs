@@ -1,4 +1,4 @@
-//! Commands that ask a running server: `berth jobs`, `berth bots`.
+//! Commands that ask a running server: `berth jobs`, `berth bots`; and what all such commands share.
 
 pub(crate) mod bots;
 pub(crate) mod jobs;
@@ -12,7 +12,7 @@ use tonic::{
 };
 
 /// Connects, and runs one question to its end.
-fn ask<R>(server: &str, question: impl AsyncFnOnce(Channel) -> anyhow::Result<R>) -> anyhow::Result<R> {
+pub(crate) fn ask<R>(server: &str, question: impl AsyncFnOnce(Channel) -> anyhow::Result<R>) -> anyhow::Result<R> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async {
         let channel = Endpoint::from_shared(format!("http://{server}"))
@@ -30,7 +30,7 @@ fn ask<R>(server: &str, question: impl AsyncFnOnce(Channel) -> anyhow::Result<R>
 }
 
 /// What the server said, without the words of the transport.
-fn answer<R>(result: Result<tonic::Response<R>, tonic::Status>) -> anyhow::Result<R> {
+pub(crate) fn answer<R>(result: Result<tonic::Response<R>, tonic::Status>) -> anyhow::Result<R> {
     match result {
         Ok(response) => Ok(response.into_inner()),
         Err(status) if status.code() == Code::Unimplemented => {
@@ -41,7 +41,7 @@ fn answer<R>(result: Result<tonic::Response<R>, tonic::Status>) -> anyhow::Resul
 }
 
 /// Seconds since then, for people.
-fn ago(time: Option<&prost_types::Timestamp>) -> String {
+pub(crate) fn ago(time: Option<&prost_types::Timestamp>) -> String {
     let Some(time) = time else { return "-".to_owned() };
     let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
     let seconds = (now.as_secs() as i64 - time.seconds).max(0);
@@ -53,7 +53,7 @@ fn ago(time: Option<&prost_types::Timestamp>) -> String {
 }
 
 /// RFC 3339 in UTC, for scripts.
-fn rfc3339(time: Option<&prost_types::Timestamp>) -> serde_json::Value {
+pub(crate) fn rfc3339(time: Option<&prost_types::Timestamp>) -> serde_json::Value {
     time.map_or(serde_json::Value::Null, |time| time.to_string().into())
 }
 

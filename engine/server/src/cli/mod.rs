@@ -25,7 +25,7 @@ pub(crate) enum Command {
     /// List and drain the bots of a running server.
     Bots(BotsArgs),
     /// Work specs and work units, as Coordinate's clients know them.
-    Work(WorkArgs),
+    Work(crate::work::WorkArgs),
     /// Write, build and test policies; load, try out and activate them on a running server.
     Plugin(plugin::PluginArgs),
     /// Check a configuration file, or print the one in force.
@@ -182,31 +182,6 @@ pub(crate) enum BotsCommand {
         #[arg(long, value_name = "NAME", default_value = "main")]
         instance: String,
     },
-}
-
-#[derive(Args)]
-pub(crate) struct WorkArgs {
-    #[command(subcommand)]
-    pub(crate) command: WorkCommand,
-}
-
-#[derive(Subcommand)]
-pub(crate) enum WorkCommand {
-    /// Move the work of another Coordinate job server here. May be run again: it goes on where it stopped
-    Import(ImportArgs),
-}
-
-#[derive(Args)]
-pub(crate) struct ImportArgs {
-    /// Server to move from, as HOST:PORT; nobody should change its work meanwhile
-    #[arg(long, value_name = "ADDR", required_unless_present = "snapshot", conflicts_with = "snapshot")]
-    pub(crate) from: Option<String>,
-    /// Snapshot file of the Python server to move from, uncompressed; `-` reads standard input
-    #[arg(long, value_name = "FILE")]
-    pub(crate) snapshot: Option<PathBuf>,
-    /// Where this Berth serves Coordinate's clients, as HOST:PORT
-    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:5932")]
-    pub(crate) to: String,
 }
 
 #[derive(Args)]

@@ -8,12 +8,12 @@ use std::{
 use anyhow::Context;
 use berth_coordinate::{Progress, import_from_server, import_snapshot};
 
-use crate::cli::ImportArgs;
+use super::args::ImportArgs;
 
 /// How often a line is printed.
 const TELL_EVERY: Duration = Duration::from_secs(1);
 
-pub(crate) fn run(args: &ImportArgs) -> anyhow::Result<ExitCode> {
+pub(super) fn run(args: &ImportArgs) -> anyhow::Result<ExitCode> {
     let mut told = Instant::now();
     let mut tell = |progress: &Progress| {
         // The first of a spec has no units yet.

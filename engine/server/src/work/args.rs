@@ -1,0 +1,147 @@
+//! The command line of `berth work`.
+
+use std::path::PathBuf;
+
+use clap::{Args, Subcommand};
+
+use crate::cli::RemoteArgs;
+
+#[derive(Args)]
+pub(crate) struct WorkArgs {
+    #[command(flatten)]
+    pub(super) remote: RemoteArgs,
+    /// Namespace of the work
+    #[arg(long, value_name = "NAME", default_value = "main", global = true)]
+    pub(super) namespace: String,
+    #[command(subcommand)]
+    pub(super) command: WorkCommand,
+}
+
+#[derive(Subcommand)]
+pub(super) enum WorkCommand {
+    /// Work specs: list, show, set, drain, delete
+    #[command(subcommand)]
+    Specs(SpecsCommand),
+    /// Work units: list, show, add, retry, delete
+    #[command(subcommand)]
+    Units(UnitsCommand),
+    /// Workers that were heard of
+    #[command(subcommand)]
+    Workers(ListCommand),
+    /// Locks that are held
+    #[command(subcommand)]
+    Locks(ListCommand),
+    /// Move the work of another Coordinate job server here. May be run again: it goes on where it stopped
+    Import(ImportArgs),
+}
+
+#[derive(Subcommand)]
+pub(super) enum SpecsCommand {
+    /// Names, what holds for them, and how many units they have
+    List,
+    /// One spec, with its dictionary
+    Show {
+        /// Name of the spec
+        spec: String,
+    },
+    /// Make specs or set them again, from a file with a dictionary a line (JSON), or one after the other (CBOR)
+    Set {
+        /// The file; `-` reads standard input
+        file: PathBuf,
+    },
+    /// Hand out no more units of a spec; what is being done is finished
+    Drain {
+        /// Name of the spec
+        spec: String,
+        /// Return only when nothing is pending any more
+        #[arg(long)]
+        wait: bool,
+        /// Hand out units again
+        #[arg(long)]
+        undo: bool,
+    },
+    /// Delete a spec with all of its units
+    Delete {
+        /// Name of the spec
+        spec: String,
+    },
+}
+
+#[derive(Subcommand)]
+pub(super) enum UnitsCommand {
+    /// Units in order of their keys
+    List {
+        /// Name of the spec
+        spec: String,
+        /// Only this state; may be given several times
+        #[arg(long, value_enum, value_name = "STATE")]
+        state: Vec<State>,
+        /// No key below this one
+        #[arg(long, value_name = "KEY", default_value = "")]
+        start: String,
+        /// At most this many
+        #[arg(long, default_value_t = 100)]
+        limit: u32,
+    },
+    /// One unit, with its dictionary
+    Show {
+        /// Name of the spec
+        spec: String,
+        /// Key of the unit
+        key: String,
+    },
+    /// Add units from a file: JSON, one a line, or CBOR, one after the other
+    ///
+    /// A unit is {"key": KEY, "data": {...}}, with "priority" and "delay" (in seconds) where they are wanted, or
+    /// [KEY, {...}]. A line of the shape {KEY: {...}, ...} adds a unit for each key. Which encoding it is is told by the
+    /// first byte.
+    Add {
+        /// Name of the spec
+        spec: String,
+        /// The file; `-` reads standard input
+        file: PathBuf,
+    },
+    /// Make failed units available again
+    Retry {
+        /// Name of the spec
+        spec: String,
+        /// Keys; without any: all that have failed
+        keys: Vec<String>,
+    },
+    /// Delete units
+    Delete {
+        /// Name of the spec
+        spec: String,
+        /// Keys
+        #[arg(required = true)]
+        keys: Vec<String>,
+    },
+}
+
+#[derive(Subcommand)]
+pub(super) enum ListCommand {
+    /// All of them
+    List,
+}
+
+/// A state of units, as clients of Coordinate call it.
+#[derive(Clone, Copy, Debug, clap::ValueEnum)]
+pub(super) enum State {
+    Available,
+    Pending,
+    Finished,
+    Failed,
+}
+
+#[derive(Args)]
+pub(super) struct ImportArgs {
+    /// Server to move from, as HOST:PORT; nobody should change its work meanwhile
+    #[arg(long, value_name = "ADDR", required_unless_present = "snapshot", conflicts_with = "snapshot")]
+    pub(super) from: Option<String>,
+    /// Snapshot file of the Python server to move from, uncompressed; `-` reads standard input
+    #[arg(long, value_name = "FILE")]
+    pub(super) snapshot: Option<PathBuf>,
+    /// Where this Berth serves Coordinate's clients, as HOST:PORT
+    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:5932")]
+    pub(super) to: String,
+}
