@@ -13,6 +13,7 @@ use berth_runtime::{
     Engine,
     builtin::BuiltinPolicy,
     feed::Listeners,
+    memory::{Disk, MemoryStore},
     plugins::LateDesk,
     policy::Policy,
     store::{Batch, PartitionId, Store},
@@ -52,27 +53,48 @@ impl Observer for Bell {
 }
 
 pub(crate) fn start(config: &Config, store: &Arc<dyn Store>, partition: PartitionId) -> anyhow::Result<Policies> {
-    let raw = &config.raw.policy;
-    if raw.kind == PolicyKind::BuiltIn {
+    if config.raw.policy.kind == PolicyKind::BuiltIn {
         return Ok(Policies { policy: Arc::new(BuiltinPolicy), plugins: None });
     }
-    let mut limits = Limits::default();
-    limits.plugin.call_deadline = Duration::from_millis(raw.properties_deadline_ms);
-    limits.plugin.place_deadline = Duration::from_millis(raw.place_deadline_ms);
-    limits.plugin.memory_bytes_max = raw.memory_bytes_max;
     let (bell, fallen) = mpsc::unbounded_channel();
     let desk = Arc::new(LateDesk::default());
     let services = Services { desk: desk.clone(), observer: Arc::new(Bell(bell)), ..Services::default() };
     let compiled = compiled_folder(&config.data);
-    let options = HostOptions { limits, services, compiled: Some(compiled.clone()) };
-    let host = Host::with(options).context("the host for plugins cannot start")?;
-    let trusted: Result<Vec<_>, _> = raw.trusted_keys.iter().map(|key| TrustedKey::parse(key)).collect();
-    let trusted = trusted.map_err(|problem| anyhow::anyhow!("policy.trusted_keys: {problem}"))?;
-    let registry = Registry::open(host, store.clone(), partition, trusted, compiled)?;
-    let file = FilePolicies { plugins: config.raw.plugins.clone(), instances: raw.instances.clone() };
-    let started = registry.start(&file)?;
+    let host = host(config, services, Some(compiled.clone()))?;
+    let registry = Registry::open(host, store.clone(), partition, trusted(config)?, compiled)?;
+    let started = registry.start(&file(config))?;
     let in_force = InForce { policy: started.policy.clone(), registry, batch: started.batch, desk, fallen };
     Ok(Policies { policy: started.policy, plugins: Some(in_force) })
+}
+
+/// Does with the plugins of a configuration what a first start does, in memory: each is compiled, its configuration is
+/// checked against its schema, its examples are run, and each must export what it is to answer.
+pub(crate) fn rehearse(config: &Config) -> anyhow::Result<()> {
+    if config.raw.policy.kind == PolicyKind::BuiltIn {
+        return Ok(());
+    }
+    let store: Arc<dyn Store> = Arc::new(MemoryStore::open(&Disk::default()));
+    let host = host(config, Services::default(), None)?;
+    let registry = Registry::open(host, store, PartitionId(0), trusted(config)?, compiled_folder(&config.data))?;
+    registry.start(&file(config)).map(drop)
+}
+
+fn host(config: &Config, services: Services, compiled: Option<PathBuf>) -> anyhow::Result<Host> {
+    let raw = &config.raw.policy;
+    let mut limits = Limits::default();
+    limits.plugin.call_deadline = Duration::from_millis(raw.properties_deadline_ms);
+    limits.plugin.place_deadline = Duration::from_millis(raw.place_deadline_ms);
+    limits.plugin.memory_bytes_max = raw.memory_bytes_max;
+    Host::with(HostOptions { limits, services, compiled }).context("the host for plugins cannot start")
+}
+
+fn trusted(config: &Config) -> anyhow::Result<Vec<TrustedKey>> {
+    let keys = config.raw.policy.trusted_keys.iter().map(|key| TrustedKey::parse(key));
+    keys.collect::<Result<_, _>>().map_err(|problem| anyhow::anyhow!("policy.trusted_keys: {problem}"))
+}
+
+fn file(config: &Config) -> FilePolicies {
+    FilePolicies { plugins: config.raw.plugins.clone(), instances: config.raw.policy.instances.clone() }
 }
 
 /// Machine code of plugins: for this user alone.

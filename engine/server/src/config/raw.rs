@@ -1,6 +1,7 @@
 //! The file as it is written: sections, keys, defaults, and what each key accepts.
 
 use std::{
+    borrow::Cow,
     collections::BTreeMap,
     fmt,
     net::{Ipv4Addr, SocketAddr},
@@ -245,14 +246,18 @@ impl Default for Policy {
 /// A value that cannot be used.
 #[derive(Clone, Debug, Serialize)]
 pub(crate) struct Problem {
-    pub(crate) key: &'static str,
+    pub(crate) key: Cow<'static, str>,
+    /// As it was written; empty where `expected` names it.
     pub(crate) value: String,
     pub(crate) expected: String,
 }
 
 impl fmt::Display for Problem {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(out, "{} = {}: {}", self.key, self.value, self.expected)
+        match self.value.as_str() {
+            "" => write!(out, "{}: {}", self.key, self.expected),
+            value => write!(out, "{} = {value}: {}", self.key, self.expected),
+        }
     }
 }
 
@@ -268,11 +273,54 @@ impl Raw {
 
     /// Every value that cannot be used, with what would be accepted.
     pub(crate) fn problems(&self) -> Vec<Problem> {
+        let mut problems = self.out_of_range();
+        let mut wrong = |key: &dyn fmt::Display, value: String, expected: String| {
+            problems.push(Problem { key: Cow::Owned(key.to_string()), value, expected });
+        };
+        if !is_header_name(&self.scheduler.tenant_header) {
+            let expected = "expected the name of a header: lower-case letters, digits and hyphens, not ending in -bin";
+            wrong(&"scheduler.tenant_header", format!("{:?}", self.scheduler.tenant_header), expected.to_owned());
+        }
+        if !is_instance_name(&self.coordinate.namespace) {
+            let value = format!("{:?}", self.coordinate.namespace);
+            wrong(&"coordinate.namespace", value, INSTANCE_EXPECTED.to_owned());
+        }
+        for (name, plugin) in &self.plugins {
+            if !is_plugin_name(name) {
+                wrong(&"plugins", format!("{name:?}"), NAME_EXPECTED.to_owned());
+            }
+            for problem in plugin.settings().problems() {
+                wrong(&format_args!("plugins.{name}"), String::new(), problem);
+            }
+        }
+        for (pattern, roles) in &self.policy.instances {
+            for (role, name) in roles.iter().flat_map(|(role, names)| names.iter().map(move |name| (role, name))) {
+                if !self.plugins.contains_key(name) && bundled::find(name).is_none() {
+                    let expected = format!("expected a plugin of [plugins.{name}], or one of {}", bundled::names());
+                    wrong(&format_args!("policy.instances.{pattern:?}.{role}"), format!("{name:?}"), expected);
+                }
+            }
+        }
+        for key in &self.policy.trusted_keys {
+            if let Err(problem) = TrustedKey::parse(key) {
+                wrong(&"policy.trusted_keys", String::new(), problem);
+            }
+        }
+        if self.server.instances.is_empty() {
+            wrong(&"server.instances", "[]".to_owned(), "expected at least one instance name".to_owned());
+        }
+        for name in self.server.instances.iter().filter(|name| !is_instance_name(name)) {
+            wrong(&"server.instances", format!("{name:?}"), INSTANCE_EXPECTED.to_owned());
+        }
+        problems
+    }
+
+    fn out_of_range(&self) -> Vec<Problem> {
         let mut problems = Vec::new();
         let mut range = |key, value: u64, least: u64, most: u64| {
             if !(least..=most).contains(&value) {
                 let expected = format!("expected a whole number from {least} to {most}");
-                problems.push(Problem { key, value: value.to_string(), expected });
+                problems.push(Problem { key: Cow::Borrowed(key), value: value.to_string(), expected });
             }
         };
         let year = 365 * 24 * 3600;
@@ -294,45 +342,6 @@ impl Raw {
         range("bots.slots", self.bots.slots as u64, 0, 1_000);
         range("coordinate.completed_s", self.coordinate.completed_s, 0, 100 * year);
         range("coordinate.frame_bytes_max", self.coordinate.frame_bytes_max as u64, 1 << 16, 1 << 30);
-        if !is_header_name(&self.scheduler.tenant_header) {
-            let expected = "expected the name of a header: lower-case letters, digits and hyphens, not ending in -bin";
-            let value = format!("{:?}", self.scheduler.tenant_header);
-            problems.push(Problem { key: "scheduler.tenant_header", value, expected: expected.to_owned() });
-        }
-        if !is_instance_name(&self.coordinate.namespace) {
-            let (value, expected) = (format!("{:?}", self.coordinate.namespace), INSTANCE_EXPECTED.to_owned());
-            problems.push(Problem { key: "coordinate.namespace", value, expected });
-        }
-        let mut wrong = |key, value: String, expected: String| problems.push(Problem { key, value, expected });
-        for (name, plugin) in &self.plugins {
-            if !is_plugin_name(name) {
-                wrong("plugins", format!("{name:?}"), NAME_EXPECTED.to_owned());
-            }
-            for problem in plugin.settings().problems() {
-                wrong("plugins", name.clone(), problem);
-            }
-        }
-        for (pattern, roles) in &self.policy.instances {
-            for (role, name) in roles.iter().flat_map(|(role, names)| names.iter().map(move |name| (role, name))) {
-                if !self.plugins.contains_key(name) && bundled::find(name).is_none() {
-                    let expected = format!("expected a plugin of [plugins.{name}], or one of {}", bundled::names());
-                    wrong("policy.instances", format!("{pattern}: {role} = {name:?}"), expected);
-                }
-            }
-        }
-        for key in &self.policy.trusted_keys {
-            if let Err(problem) = TrustedKey::parse(key) {
-                wrong("policy.trusted_keys", String::new(), problem);
-            }
-        }
-        if self.server.instances.is_empty() {
-            let expected = "expected at least one instance name".to_owned();
-            problems.push(Problem { key: "server.instances", value: "[]".to_owned(), expected });
-        }
-        for name in self.server.instances.iter().filter(|name| !is_instance_name(name)) {
-            let expected = INSTANCE_EXPECTED.to_owned();
-            problems.push(Problem { key: "server.instances", value: format!("{name:?}"), expected });
-        }
         problems
     }
 }
