@@ -74,6 +74,11 @@ impl Function {
         }
     }
 
+    /// The interface that it is of: what the name begins with.
+    pub fn interface(self) -> &'static str {
+        self.name().split_once('.').map_or(self.name(), |(interface, _)| interface)
+    }
+
     /// Whether its answers are remembered, so that they may depend on nothing but the question and the configuration.
     pub fn is_pure(self) -> bool {
         match self {

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use berth_core::Counts;
-use berth_plugin_host::{FaultKind, Function, PluginPolicy};
+use berth_plugin_host::{FaultKind, Function, Interface, PluginPolicy};
 use berth_runtime::{
     Counters, Engine,
     feed::{ListenerState, Listeners},
@@ -83,7 +83,10 @@ impl Metrics {
         );
         let (faults, instances) = (Family::<Labels, Counter>::default(), Family::<Labels, Gauge>::default());
         let quarantined = Family::<Labels, Gauge>::default();
-        for plugin in plugins.stats() {
+        let active = plugins.active();
+        for loaded in active.plugins().values() {
+            let plugin = loaded.stats();
+            let exported: Vec<&str> = loaded.exports().iter().map(Interface::name).collect();
             let named = |more: &[(&'static str, &str)]| -> Labels {
                 [("plugin", plugin.name.as_str()), ("digest", plugin.digest.as_str())]
                     .iter()
@@ -93,7 +96,7 @@ impl Metrics {
             };
             instances.get_or_create(&named(&[])).set(plugin.instances.into());
             quarantined.get_or_create(&named(&[])).set(plugin.quarantined.into());
-            for function in Function::ALL {
+            for function in Function::ALL.into_iter().filter(|function| exported.contains(&function.interface())) {
                 let stats = plugin.function(function);
                 let labels = named(&[("function", function.name())]);
                 questions.get_or_create(&labels).inc_by(stats.questions);
