@@ -135,4 +135,15 @@ mod tests {
         let error = format!("{:#}", Raw::parse("[store]\nreserve = 1\n").unwrap_err());
         assert!(error.contains("reserve") && error.contains("reserve_bytes"), "{error}");
     }
+
+    #[test]
+    fn every_key_is_explained() {
+        let pages =
+            concat!(include_str!("../../../../docs/operating.md"), include_str!("../../../../docs/coordinate.md"));
+        for (section, keys) in toml::Table::try_from(Raw::default()).unwrap() {
+            for key in keys.as_table().unwrap().keys() {
+                assert!(pages.contains(&format!("\n| `{key}` |")), "no row of docs explains {section}.{key}");
+            }
+        }
+    }
 }
