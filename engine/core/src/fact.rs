@@ -207,6 +207,8 @@ pub struct JobPlaced {
     pub weight: u32,
     /// Order within the lane.
     pub rank: i64,
+    /// Counters that it belongs to; their numbers count until the next answer that names them.
+    pub limits: Vec<Arc<Limit>>,
     /// When its place is asked for again.
     pub again: Option<Timestamp>,
 }

@@ -89,6 +89,8 @@ mutants! {
     LatePlaceKept,
     PlacedAtTheEnd,
     PlacedWeightIgnored,
+    PlacedLimitsIgnored,
+    PlacedNotServed,
     RunningNotMoved,
     AgainForgotten,
     AskedOnceOnly,

@@ -6,10 +6,10 @@
 
 use std::{sync::Arc, time::Duration};
 
-use crate::{InstanceName, JobId, LaneKey, OperationId, Timestamp};
+use crate::{InstanceName, JobId, LaneKey, Limit, OperationId, Timestamp};
 
-/// The most jobs that one event may place, and one question may be about.
-pub const PLACES_MAX: usize = 1_024;
+/// The most jobs that one event may place, and one question may be about: each may be given to a bot in the same event.
+pub const PLACES_MAX: usize = 512;
 
 /// Sets of policies are numbered: a later one has a larger number. Begins anew with each process.
 pub type Generation = u64;
@@ -34,6 +34,8 @@ pub struct NewPlace {
     pub weight: u32,
     /// Smaller goes first within the lane.
     pub rank: i64,
+    /// Counters that it belongs to, at most 8. How many may wait is not asked here: a job that was taken in stays.
+    pub limits: Vec<Arc<Limit>>,
     /// After how much more time its place is asked for again, if it still waits; at least a second. `None`: never.
     pub again: Option<Duration>,
 }

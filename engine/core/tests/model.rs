@@ -331,6 +331,7 @@ impl Pair {
                 lane: if same { job.lane.clone() } else { lane_key((bits >> 10) as u8 % 3) },
                 weight: if same { job.weight } else { (bits >> 12) as u32 % 4 },
                 rank: if same { job.rank } else { (bits >> 13) as i64 % 3 - 1 },
+                limits: if same { job.limits.clone() } else { limits_of((bits >> 4) as u8 % 3, (bits >> 6) as u8) },
                 again: again_after(bits as u8),
             })
         };

@@ -1,11 +1,11 @@
 //! New places, where it depends on what the book remembers of old ones.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use berth_core::{
-    Again, Book, BotStatus, Digest, Effect, Event, Fact, JobId, LaneKey, LeaseId, LeaseReport, NewPlace, OpenSession,
-    OperationId, PLACES_MAX, Place, PollId, Property, PropertySet, Question, ReportedState, SessionId, Settings, Step,
-    Submit, Timestamp, UpdateSession,
+    Again, Book, BotStatus, Digest, Effect, Event, Fact, JobId, LaneKey, LeaseId, LeaseReport, Limit, NewPlace,
+    OpenSession, OperationId, PLACES_MAX, Place, PollId, Property, PropertySet, Question, ReportedState, SessionId,
+    Settings, Step, Submit, Timestamp, UpdateSession,
 };
 
 const NOW: Timestamp = Timestamp(1_000_000_000);
@@ -52,7 +52,7 @@ fn open(bot: u128, offers: &str) -> OpenSession {
 }
 
 fn to(job: u128, lane: &str, rank: i64) -> NewPlace {
-    NewPlace { job: JobId(job), lane: LaneKey(lane.into()), weight: 1, rank, again: None }
+    NewPlace { job: JobId(job), lane: LaneKey(lane.into()), weight: 1, rank, limits: Vec::new(), again: None }
 }
 
 fn place(generation: u64, items: Vec<NewPlace>) -> Event {
@@ -145,6 +145,28 @@ fn a_job_that_runs_counts_for_its_new_lane() {
     assert_eq!(test.open(1, "linux"), [1]);
     test.handle(place(1, vec![to(1, "b", 0)]));
     assert_eq!(test.open(2, "linux"), [2], "what lane b has running goes before by now");
+}
+
+#[test]
+fn a_job_that_leaves_a_full_counter_goes_to_the_bot_that_waits() {
+    let mut test = Test::new();
+    let limit =
+        |max| vec![Arc::new(Limit { name: "x".into(), max_running: Some(max), max_queued: Some(1), min_running: 0 })];
+    test.submit(Submit { limits: limit(1), ..submit(1, "linux", "", 0) });
+    assert_eq!(test.open(1, "linux"), [1]);
+    test.submit(Submit { limits: limit(1), ..submit(2, "linux", "", 0) });
+    test.submit(submit(3, "gpu", "", 0));
+    let held = OpenSession { hold_until: Some(NOW.after(Duration::from_secs(40))), ..open(2, "linux") };
+    assert!(offered(&test.handle(Event::OpenSession(Box::new(held)))).is_empty());
+    let moved = test.handle(place(1, vec![NewPlace { limits: Vec::new(), ..to(2, "", 0) }]));
+    assert_eq!(offered(&moved), [2]);
+    // More may wait than the counter takes in; and what runs is counted.
+    let into = |job| NewPlace { limits: limit(1), ..to(job, "", 0) };
+    assert_eq!(test.handle(place(1, vec![into(3), into(2)])).facts.len(), 2);
+    assert!(test.open(3, "gpu").is_empty(), "two run of at most one");
+    let more = test.handle(place(1, vec![NewPlace { limits: limit(3), ..to(3, "", 0) }]));
+    assert_eq!(more.facts.len(), 1, "the numbers of the newest answer hold");
+    assert_eq!(test.open(4, "gpu"), [3]);
 }
 
 #[test]

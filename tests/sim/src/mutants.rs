@@ -130,6 +130,8 @@ mod enabled {
             Mutant::LatePlaceKept => "a request that older policies placed stays where they saw it",
             Mutant::PlacedAtTheEnd => "a job that is placed again loses its age",
             Mutant::PlacedWeightIgnored => "a lane keeps its weight though a policy gave it another",
+            Mutant::PlacedLimitsIgnored => "a job that is placed again belongs to no counter",
+            Mutant::PlacedNotServed => "a job that leaves a full counter waits though a bot asks",
             Mutant::RunningNotMoved => "a job that runs counts for the lane that it was taken from",
             Mutant::AgainForgotten => "a policy that wants to be asked again is not",
             Mutant::AskedOnceOnly => "where nobody answers, nobody is asked again",

@@ -17,6 +17,11 @@ impl Book {
         }
     }
 
+    /// The job's limits, as they came with its newest place.
+    pub(super) fn limits_of(&self, index: JobIx) -> &[Arc<Limit>] {
+        self.limits.get(&index).map_or(&[], |limits| limits)
+    }
+
     /// Whether the job may not begin to run now, whoever asks.
     pub(super) fn is_blocked(&self, index: JobIx) -> bool {
         self.queue.is_blocked(self.queue.limits_of(self.job(index).line))

@@ -1,7 +1,7 @@
 //! Jobs get another place, because their time has come or because other policies are active.
 //!
 //! All jobs that are not over move, those that run too: so their lanes count them, and another attempt of them stands
-//! where it belongs. A move brings no job and bot together that did not fit before, so nobody is served here.
+//! where it belongs. A job that leaves a counter that is full may be taken by a bot that asks already.
 
 use std::{collections::BTreeSet, time::Duration};
 
@@ -72,6 +72,7 @@ impl Book {
         let again = again_at(now, item.again);
         let is_there = *self.queue.lane_key(job.line) == item.lane
             && (details.weight, details.place.0) == (weight, item.rank)
+            && self.limits_of(index) == item.limits
             && self.agains.jobs.contains_key(&index) == again.is_some();
         if is_there {
             // When it is asked about next is no news, and not worth a row.
@@ -79,8 +80,11 @@ impl Book {
             return;
         }
         self.jobs.speak_of(index);
-        let placed = JobPlaced { job: item.job, lane: item.lane, weight, rank: item.rank, again };
+        let placed = JobPlaced { job: item.job, lane: item.lane, weight, rank: item.rank, limits: item.limits, again };
         self.emit(Fact::JobPlaced(Box::new(placed)), step);
+        if !broken(Mutant::PlacedNotServed) {
+            self.serve_waiting(now, index, step);
+        }
     }
 
     /// When a new job is asked about again. One that older policies placed: at once.
@@ -94,20 +98,27 @@ impl Book {
         let state = self.job(index).state;
         let (rank, age) = self.jobs.details(index).place;
         let old = self.job(index).line;
-        let moves = *self.queue.lane_key(old) != placed.lane;
+        let limits: &[_] = if broken(Mutant::PlacedLimitsIgnored) { &[] } else { &placed.limits };
+        let moves = *self.queue.lane_key(old) != placed.lane || self.limits_of(index) != limits;
         let waits = state == JobState::Queued && (moves || rank != placed.rank);
         if waits {
             self.end_wait(index);
         }
         if moves {
-            let new = self.queue.change_lane(old, &placed.lane, placed.weight, age);
-            if matches!(state, JobState::Leased(_)) && !broken(Mutant::RunningNotMoved) {
+            let new = self.queue.change_line(old, &placed.lane, placed.weight, limits, age);
+            if state.is_waiting() {
+                self.queue.count_waiting(old, false);
+                self.queue.count_waiting(new, true);
+            } else if !broken(Mutant::RunningNotMoved) {
                 self.queue.count_running(old, false);
                 self.queue.count_running(new, true);
             }
+            self.limits.remove(&index);
+            self.note_limits(index, limits);
             self.job_mut(index).line = new;
             self.queue.leave_line(old);
         }
+        self.queue.bound(self.job(index).line, limits, age);
         if broken(Mutant::PlacedAtTheEnd) {
             self.ages += 1;
         }

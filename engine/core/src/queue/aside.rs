@@ -1,12 +1,12 @@
 //! What is asked of the queue off the hot path: who of two goes first, and which classes no bot serves.
 
-use std::cmp::Ordering;
+use std::{cmp::Ordering, sync::Arc};
 
 use super::{
     CapabilityIx, JobIx, LineIx, Queue, RequirementIx, Spot,
     class::{self, RequirementKey},
 };
-use crate::{JobClass, LaneKey, PropertySet};
+use crate::{JobClass, LaneKey, Limit, PropertySet};
 
 impl Queue {
     /// Which of two jobs that wait goes first.
@@ -63,14 +63,20 @@ impl Queue {
         lines.into_iter().flat_map(|(_, line)| self.lines[line.0 as usize].waiting.iter())
     }
 
-    /// The line of a job that stands in another lane from now on.
-    pub(crate) fn change_lane(&mut self, line: LineIx, key: &LaneKey, weight: u32, age: u64) -> LineIx {
+    /// The line of a job that stands in another lane from now on, or has other limits.
+    pub(crate) fn change_line(
+        &mut self,
+        line: LineIx,
+        key: &LaneKey,
+        weight: u32,
+        limits: &[Arc<Limit>],
+        age: u64,
+    ) -> LineIx {
         let (class, _) = self.line(line);
         let instance = self.instance(line).clone();
         self.hold_requirements(class);
         let lane = self.enter_lane(&instance, key, weight, age);
-        let limits = self.limits_of(line);
-        self.hold_limits(limits);
+        let limits = self.enter_limits(&instance, limits, age);
         self.enter_line(class, lane, limits)
     }
 

@@ -85,6 +85,24 @@ impl Queue {
         index
     }
 
+    /// A policy was asked again about a job of the line: the newest numbers hold for its counters.
+    pub(crate) fn bound(&mut self, line: LineIx, limits: &[Arc<Limit>], age: u64) {
+        let set = self.limits_of(line);
+        if set == LimitsIx::NONE {
+            return;
+        }
+        for index in &self.limit_sets[set.0 as usize].counters {
+            let counter = &mut self.counters[*index];
+            // The last of the name, as where a job comes in.
+            let Some(limit) = limits.iter().rfind(|limit| limit.name == counter.limit.name) else { continue };
+            let was_full = counter.is_full();
+            (counter.limit, counter.age) = (limit.clone(), counter.age.max(age));
+            if was_full && !counter.is_full() {
+                self.freed.push(*index);
+            }
+        }
+    }
+
     /// Keeps the set; to be left like one that was entered.
     pub(crate) fn hold_limits(&mut self, index: LimitsIx) {
         if index != LimitsIx::NONE {

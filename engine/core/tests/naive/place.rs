@@ -6,7 +6,7 @@ use berth_core::{Again, JobPlaced, Place};
 const SECOND: Duration = Duration::from_secs(1);
 const MINUTE: Duration = Duration::from_secs(60);
 /// About as many jobs one question is.
-const ASKED: usize = 1_024;
+const ASKED: usize = 512;
 
 impl Naive {
     pub(super) fn place(&mut self, now: Timestamp, place: &Place) {
@@ -18,16 +18,25 @@ impl Naive {
             let known = |job: &&mut Job| job.id == item.job && !matches!(job.state, State::Completed { .. });
             let Some(job) = self.jobs.iter_mut().find(known) else { continue };
             let again = item.again.map(|after| now.after(after.max(SECOND)));
-            let was = (job.lane.clone(), job.weight, job.rank, job.again.is_some());
+            let was = (job.lane.clone(), job.weight, job.rank, job.limits.clone(), job.again.is_some());
             job.look = again;
-            if was == (item.lane.clone(), item.weight.max(1), item.rank, again.is_some()) {
+            if was == (item.lane.clone(), item.weight.max(1), item.rank, item.limits.clone(), again.is_some()) {
                 continue;
             }
+            let (id, runs) = (job.id, matches!(job.state, State::Leased { .. }));
+            if runs {
+                self.note_freed(id);
+            }
+            let job = self.job_mut(id);
+            job.limits = item.limits.clone();
             (job.lane, job.weight, job.rank, job.again) = (item.lane.clone(), item.weight.max(1), item.rank, again);
             let (instance, lane, weight) = (job.instance.clone(), job.lane.clone(), job.weight);
-            let placed = JobPlaced { job: job.id, lane: lane.clone(), weight, rank: job.rank, again };
+            let (rank, limits) = (job.rank, job.limits.clone());
+            let placed = JobPlaced { job: id, lane: lane.clone(), weight, rank, limits: limits.clone(), again };
             self.facts.push(Fact::JobPlaced(Box::new(placed)));
             self.set_weight(&instance, &lane, weight);
+            self.set_limits(&instance, &limits);
+            self.serve(now, id);
         }
     }
 

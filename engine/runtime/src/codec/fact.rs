@@ -69,6 +69,7 @@ pub fn encode_feed(at: Timestamp, fact: &Fact, out: &mut Vec<u8>) {
             lane: placed.lane.0.to_string(),
             weight: placed.weight,
             rank: placed.rank,
+            limits: placed.limits.iter().map(|limit| limit_row(limit)).collect(),
             again_at: placed.again.map(|at| at.0),
         }),
         Fact::JobRefused { job, text, .. } => {
@@ -186,6 +187,7 @@ pub fn decode_feed(bytes: &[u8]) -> Result<(Timestamp, Fact), CodecError> {
             lane: LaneKey(placed.lane.into()),
             weight: placed.weight,
             rank: placed.rank,
+            limits: placed.limits.into_iter().map(read_limit).collect(),
             again: placed.again_at.map(Timestamp),
         })),
         Kind::JobRefused(refused) => Fact::JobRefused { job: job_id(refused.job)?, at, text: refused.text.into() },

@@ -109,7 +109,7 @@ fn set(properties: &[(&str, &str)]) -> PropertySet {
 
 /// Some kinds are common, and many are rare.
 /// Sometimes one or two of three counters, with numbers that change from job to job.
-fn limits(rng: &mut Rng) -> Vec<Arc<Limit>> {
+pub(super) fn limits(rng: &mut Rng) -> Vec<Arc<Limit>> {
     if rng.chance(500) {
         return Vec::new();
     }

@@ -86,7 +86,14 @@ impl World {
     pub(super) fn answers(&mut self, asked: &[PlaceAsked]) -> Place {
         let mut item = |asked: &PlaceAsked| {
             let (lane, weight, rank) = stands(asked.job, self.policies.set);
-            NewPlace { job: asked.job, lane, weight, rank, again: again(&mut self.rng) }
+            NewPlace {
+                job: asked.job,
+                lane,
+                weight,
+                rank,
+                limits: clients::limits(&mut self.rng),
+                again: again(&mut self.rng),
+            }
         };
         Place { items: asked.iter().map(&mut item).collect(), generation: self.policies.generation }
     }
