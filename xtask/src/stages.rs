@@ -64,8 +64,8 @@ pub(crate) const STAGES: &[Stage] = &[
     },
     Stage {
         name: "work",
-        about: "the work book against its model: half a minute of fresh seeds",
-        commands: || vec![simulation(["--work"])],
+        about: "the work book against its model: mutants that must be caught, half a minute of fresh seeds",
+        commands: || vec![simulation(["--work", "--mutants"]), simulation(["--work"])],
     },
     Stage {
         name: "clients",

@@ -1,19 +1,25 @@
 //! What an operator sets for this door.
 
-use crate::cbor::Writer;
+use std::{fmt, sync::Arc};
+
+use crate::{cbor::Writer, refusal::Refusal};
+
+/// Says, at any time, whether new units are taken: `Err` says why not.
+pub type TakesWork = Arc<dyn Fn() -> Result<(), String> + Send + Sync>;
 
 /// Settings of the door.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Config {
     /// What `get_config` answers, in CBOR; without it, `get_config` is an error.
     pub(crate) global_config: Option<Vec<u8>>,
     /// The longest request, in bytes.
     pub(crate) frame_bytes_max: usize,
+    takes_work: TakesWork,
 }
 
 impl Default for Config {
     fn default() -> Self {
-        Self { global_config: None, frame_bytes_max: 64 << 20 }
+        Self { global_config: None, frame_bytes_max: 64 << 20, takes_work: Arc::new(|| Ok(())) }
     }
 }
 
@@ -25,6 +31,17 @@ impl Config {
         self
     }
 
+    /// Who says whether new units are taken. Without anybody, they always are.
+    #[must_use]
+    pub fn with_takes_work(mut self, takes_work: TakesWork) -> Self {
+        self.takes_work = takes_work;
+        self
+    }
+
+    pub(crate) fn takes_work(&self) -> Result<(), Refusal> {
+        (self.takes_work)().map_err(Refusal::new)
+    }
+
     /// What `get_config` answers. Strings become what Python 2 makes of the same words in a YAML file: byte strings if
     /// they are ASCII, else text. Dates are strings.
     #[must_use]
@@ -33,6 +50,14 @@ impl Config {
         write_table(table, &mut out);
         self.global_config = Some(out.into_bytes());
         self
+    }
+}
+
+impl fmt::Debug for Config {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { global_config, frame_bytes_max, takes_work: _ } = self;
+        let mut shown = out.debug_struct("Config");
+        shown.field("global_config", global_config).field("frame_bytes_max", frame_bytes_max).finish_non_exhaustive()
     }
 }
 

@@ -11,6 +11,7 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     cbor::Writer,
     config::Config,
+    figures::Figures,
     frame::Frames,
     methods::Tell,
     turn::{self, Replies, Turn},
@@ -30,6 +31,7 @@ const WRITE_BYTES: usize = 256 << 10;
 pub struct Door {
     book: WorkBook,
     config: Arc<Config>,
+    figures: Arc<Figures>,
 }
 
 /// A turn that was asked.
@@ -41,7 +43,12 @@ struct Asked {
 impl Door {
     /// A door to a book.
     pub fn new(book: WorkBook, config: Config) -> Self {
-        Self { book, config: Arc::new(config) }
+        Self { book, config: Arc::new(config), figures: Arc::default() }
+    }
+
+    /// What the door counts.
+    pub fn figures(&self) -> Arc<Figures> {
+        self.figures.clone()
     }
 
     /// Serves a connection until the client leaves, the connection breaks, or `stop` is called: then what was asked is
@@ -50,13 +57,24 @@ impl Door {
         let mut connection = Connection {
             book: &self.book,
             config: &self.config,
+            figures: &self.figures,
             frames: Frames::new(self.config.frame_bytes_max),
             asked: VecDeque::new(),
+            number: self.book.connection(),
+            once: false,
+            goodbye: false,
             last: false,
             scratch: Writer::default(),
             out: Writer::default(),
         };
-        if let Err(error) = connection.serve(stream, stop).await {
+        let served = connection.serve(stream, stop).await;
+        let Connection { number, once, goodbye, .. } = connection;
+        if once {
+            let goodbye = goodbye && served.is_ok();
+            // An error: the book has ended as well, and will know the call again when it is read from disk.
+            let _ = self.book.begin(move |book| book.connection_ended(number, goodbye)).await;
+        }
+        if let Err(error) = served {
             tracing::debug!(%error, "a connection ended");
         }
     }
@@ -65,9 +83,16 @@ impl Door {
 struct Connection<'a> {
     book: &'a WorkBook,
     config: &'a Config,
+    figures: &'a Figures,
     frames: Frames,
     /// In the order in which they were asked.
     asked: VecDeque<Asked>,
+    /// What its calls are known by.
+    number: u64,
+    /// Some call of it may have to be known again.
+    once: bool,
+    /// The client left when it had been sent every reply.
+    goodbye: bool,
     /// Nothing more is read.
     last: bool,
     scratch: Writer,
@@ -98,8 +123,9 @@ impl Connection<'_> {
     /// Asks the book all that was read, unless too much waits already.
     async fn ask_all(&mut self) -> io::Result<()> {
         while self.has_room() {
-            let Some(turn) = Turn::take(&mut self.frames, self.config) else { break };
-            let Turn { asks, replies, last } = turn;
+            let Some(turn) = Turn::take(&mut self.frames, self.number, self.config) else { break };
+            let Turn { asks, replies, once, last } = turn;
+            self.once |= once;
             let answers = self.book.begin(move |book| turn::run(asks, book)).await.map_err(io::Error::other)?;
             self.asked.push_back(Asked { answers, replies });
             self.last |= last;
@@ -136,7 +162,10 @@ impl Connection<'_> {
         buffer.reserve(READ_BYTES);
         match stream.try_read_buf(buffer) {
             // The client has said all; it may still wait for replies.
-            Ok(0) => self.last = true,
+            Ok(0) => {
+                self.goodbye = self.asked.is_empty();
+                self.last = true;
+            }
             Ok(_) => {}
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => self.frames.give_back(),
             Err(error) => return Err(error),
@@ -149,7 +178,7 @@ impl Connection<'_> {
         let Some(first) = self.asked.pop_front() else { return Ok(()) };
         let mut answered = first.replies.answered(tells);
         let now = self.book.now().0;
-        while answered.write_next(now, &mut self.scratch, &mut self.out) {
+        while answered.write_next(now, self.figures, &mut self.scratch, &mut self.out) {
             if self.out.len() >= WRITE_BYTES {
                 self.flush(stream).await?;
             }

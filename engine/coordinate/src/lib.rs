@@ -12,6 +12,7 @@ mod cbor;
 mod config;
 mod connection;
 mod envelope;
+mod figures;
 mod frame;
 mod grpc;
 mod import;
@@ -21,8 +22,9 @@ mod refusal;
 mod turn;
 
 pub use self::{
-    config::Config,
+    config::{Config, TakesWork},
     connection::Door,
+    figures::{Figures, MethodFigures},
     grpc::WorkService,
     import::{ImportError, Imported, Progress, import_from_server, import_snapshot},
     methods::Chaining,

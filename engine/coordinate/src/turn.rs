@@ -3,13 +3,19 @@
 //! All of a turn go to the book as one, however many a client sends without waiting, and one commit answers them. Their
 //! replies leave in the order in which they came, and that of a request in one piece.
 
-use berth_core::work::Book;
+use std::{
+    hash::{DefaultHasher, Hasher},
+    time::{Duration, Instant},
+};
+
+use berth_core::work::{Book, CallId};
 use bytes::Bytes;
 
 use crate::{
     cbor::{TAG_CBOR, Value, Writer},
     config::Config,
     envelope::{NULL, Request},
+    figures::Figures,
     frame::{Frame, Frames},
     methods::{self, Ask, Call, Say, Tell},
     refusal::Refusal,
@@ -26,16 +32,25 @@ pub(crate) struct Turn {
     pub(crate) asks: Vec<Ask>,
     /// How each frame is answered, in this order.
     pub(crate) replies: Replies,
+    /// Something was asked that the book may have to know again.
+    pub(crate) once: bool,
     /// Nothing more is to be read: the client said goodbye, or sent what nobody understands.
     pub(crate) last: bool,
 }
 
 /// How the frames of a turn are answered.
-#[derive(Default)]
 pub(crate) struct Replies {
     frames: Vec<Reply>,
     /// Bytes of their messages.
     pub(crate) bytes: usize,
+    /// When they were read.
+    read: Instant,
+}
+
+impl Default for Replies {
+    fn default() -> Self {
+        Self { frames: Vec::new(), bytes: 0, read: Instant::now() }
+    }
 }
 
 /// How a frame is answered.
@@ -47,6 +62,8 @@ enum Reply {
 struct Response {
     /// As it was sent.
     id: Bytes,
+    /// The number of its method.
+    method: usize,
     what: What,
 }
 
@@ -59,12 +76,12 @@ enum What {
 
 impl Turn {
     /// Takes the whole frames that are there. None: there is none.
-    pub(crate) fn take(frames: &mut Frames, config: &Config) -> Option<Self> {
+    pub(crate) fn take(frames: &mut Frames, connection: u64, config: &Config) -> Option<Self> {
         let mut turn = Self::default();
         while turn.replies.frames.len() < FRAMES_MAX && turn.replies.bytes < config.frame_bytes_max {
             match frames.next() {
                 None => break,
-                Some(Frame::Message(message)) => turn.message(&message, config),
+                Some(Frame::Message(message)) => turn.message(&message, connection, config),
                 Some(Frame::TooLong) => {
                     let most = config.frame_bytes_max;
                     turn.refuse(Refusal::new(format!("the request has more than the {most} bytes that are taken")));
@@ -83,11 +100,12 @@ impl Turn {
     }
 
     fn refuse(&mut self, refusal: Refusal) {
-        let response = Response { id: Bytes::from_static(NULL), what: What::Refused(refusal) };
+        let response =
+            Response { id: Bytes::from_static(NULL), method: methods::number(&[]), what: What::Refused(refusal) };
         self.replies.frames.push(Reply::One(response));
     }
 
-    fn message(&mut self, message: &Bytes, config: &Config) {
+    fn message(&mut self, message: &Bytes, connection: u64, config: &Config) {
         self.replies.bytes += message.len();
         let value = match Value::check(message) {
             Ok(value) => value,
@@ -98,30 +116,44 @@ impl Turn {
             return;
         }
         let reply = match value.items() {
-            None => Reply::One(self.request(message, value, config)),
+            None => Reply::One(self.request(message, value, connection, config)),
             Some(requests) if requests.clone().nth(BATCH_MAX).is_none() => {
-                Reply::Batch(requests.map(|request| self.request(message, request, config)).collect())
+                Reply::Batch(requests.map(|request| self.request(message, request, connection, config)).collect())
             }
             Some(_) => return self.refuse(Refusal::new(format!("a list of more than {BATCH_MAX} requests"))),
         };
         self.replies.frames.push(reply);
     }
 
-    fn request(&mut self, message: &Bytes, value: Value<'_>, config: &Config) -> Response {
+    fn request(&mut self, message: &Bytes, value: Value<'_>, connection: u64, config: &Config) -> Response {
         let Request { id, method, params } = match Request::read(message, value) {
             Ok(request) => request,
-            Err((id, refusal)) => return Response { id, what: What::Refused(refusal) },
+            Err((id, refusal)) => return Response { id, method: methods::number(&[]), what: What::Refused(refusal) },
         };
-        let what = match methods::call(&method, params, config) {
+        let number = methods::number(&method);
+        let what = match methods::call(number, &method, params, config) {
             Ok(Call::Book(ask)) => {
                 self.asks.push(ask);
+                What::Asked
+            }
+            Ok(Call::Once(ask)) => {
+                let call = CallId { connection, print: print(value.raw()) };
+                self.asks.push(Box::new(move |book| ask(book, call)));
+                self.once = true;
                 What::Asked
             }
             Ok(Call::Here(tell)) => What::Here(tell),
             Err(refusal) => What::Refused(refusal),
         };
-        Response { id, what }
+        Response { id, method: number, what }
     }
+}
+
+/// What a call is known by when it comes again. Nobody gains by making two alike: they would be two calls of one client.
+fn print(request: &[u8]) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    hasher.write(request);
+    hasher.finish()
 }
 
 /// Asks the book all of a turn.
@@ -132,7 +164,7 @@ pub(crate) fn run(asks: Vec<Ask>, book: &mut Book) -> Vec<Tell> {
 impl Replies {
     /// Pairs them with the answers of the book.
     pub(crate) fn answered(self, tells: Vec<Tell>) -> Answered {
-        Answered { frames: self.frames.into_iter(), tells: tells.into_iter() }
+        Answered { frames: self.frames.into_iter(), tells: tells.into_iter(), took: self.read.elapsed() }
     }
 }
 
@@ -140,18 +172,24 @@ impl Replies {
 pub(crate) struct Answered {
     frames: std::vec::IntoIter<Reply>,
     tells: std::vec::IntoIter<Tell>,
+    took: Duration,
 }
 
 impl Answered {
     /// Writes the frame of the next reply, if there is one. `now` in microseconds since the epoch.
-    pub(crate) fn write_next(&mut self, now: u64, scratch: &mut Writer, out: &mut Writer) -> bool {
+    pub(crate) fn write_next(&mut self, now: u64, figures: &Figures, scratch: &mut Writer, out: &mut Writer) -> bool {
         let Some(frame) = self.frames.next() else { return false };
         scratch.clear();
+        let mut write = |response: Response, out: &mut Writer| {
+            let method = response.method;
+            let error = response.write(&mut self.tells, now, out);
+            figures.count(method, error, self.took);
+        };
         match frame {
-            Reply::One(response) => response.write(&mut self.tells, now, scratch),
+            Reply::One(response) => write(response, scratch),
             Reply::Batch(responses) => {
                 scratch.array(responses.len());
-                responses.into_iter().for_each(|response| response.write(&mut self.tells, now, scratch));
+                responses.into_iter().for_each(|response| write(response, scratch));
             }
         }
         out.tag(TAG_CBOR).bytes(scratch.as_slice());
@@ -160,11 +198,15 @@ impl Answered {
 }
 
 impl Response {
-    fn write(self, tells: &mut impl Iterator<Item = Tell>, now: u64, out: &mut Writer) {
+    /// Answers whether it is an error.
+    fn write(self, tells: &mut impl Iterator<Item = Tell>, now: u64, out: &mut Writer) -> bool {
         out.map(2).bytes("id").raw(&self.id);
         let result = out.len();
         match self.what {
-            What::Refused(refusal) => return write_error(&refusal, out),
+            What::Refused(refusal) => {
+                write_error(&refusal, out);
+                return true;
+            }
             What::Asked => {
                 out.bytes("result");
                 tells.next().expect("the book answers each of the questions")(out);
@@ -174,10 +216,12 @@ impl Response {
                 tell(now, out);
             }
         }
-        if out.take_full() {
+        let is_full = out.take_full();
+        if is_full {
             out.truncate(result);
             write_error(&Refusal::new("the answer is too long: ask for less at a time"), out);
         }
+        is_full
     }
 }
 

@@ -59,6 +59,7 @@ fn ask(worker: &str, max_jobs: u64) -> GetWork {
         specs: Vec::new(),
         runtimes: vec![Value::default()],
         available_gb: None,
+        call: None,
     }
 }
 

@@ -389,6 +389,11 @@ impl Engine {
         Ok(())
     }
 
+    /// Whether new work is accepted now: not while the disk is nearly full.
+    pub fn takes_work(&self) -> Result<(), EngineError> {
+        self.space.check()
+    }
+
     /// Stops the driver once everything that has arrived is durable.
     pub async fn stop(&self) {
         // An error: it has stopped already.

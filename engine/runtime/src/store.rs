@@ -61,11 +61,13 @@ pub enum Table {
     Workers,
     /// Coordinate's locks.
     WorkLocks,
+    /// What calls of Coordinate's clients were answered that are not to be done again.
+    WorkReceipts,
 }
 
 impl Table {
     /// Every table, in a fixed order.
-    pub const ALL: [Table; 18] = [
+    pub const ALL: [Table; 19] = [
         Table::Meta,
         Table::Jobs,
         Table::FinishedJobs,
@@ -84,6 +86,7 @@ impl Table {
         Table::WorkStates,
         Table::Workers,
         Table::WorkLocks,
+        Table::WorkReceipts,
     ];
 
     /// The table's stable name: part of the format on disk, so never changed.
@@ -107,6 +110,7 @@ impl Table {
             Table::WorkStates => "work_states",
             Table::Workers => "workers",
             Table::WorkLocks => "work_locks",
+            Table::WorkReceipts => "work_receipts",
         }
     }
 }

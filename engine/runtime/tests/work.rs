@@ -76,6 +76,7 @@ fn ask(worker: &str) -> GetWork {
         specs: Vec::new(),
         runtimes: vec![Value::default()],
         available_gb: None,
+        call: None,
     }
 }
 

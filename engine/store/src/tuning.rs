@@ -80,7 +80,8 @@ pub(crate) fn families(options: &RocksOptions) -> Vec<(&'static str, Options)> {
             | Table::WorkUnits
             | Table::WorkStates
             | Table::Workers
-            | Table::WorkLocks => false,
+            | Table::WorkLocks
+            | Table::WorkReceipts => false,
         };
         (table.name(), family(&cache, point))
     });

@@ -24,6 +24,7 @@ impl WorkService {
             specs: names(&request.specs),
             runtimes: if runtimes.is_empty() { vec![Value::default()] } else { runtimes },
             available_gb: request.available_gb,
+            call: None,
         };
         // Units that are left to hand out; `None`: those of one message, however many.
         let total = (request.total_units > 0).then_some(u64::from(request.total_units));

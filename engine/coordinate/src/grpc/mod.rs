@@ -17,6 +17,8 @@ use berth_runtime::work::WorkBook;
 use futures::Stream;
 use tonic::{Request, Response, Status};
 
+use crate::config::TakesWork;
+
 /// What a stream of replies is.
 type Replies<T> = Pin<Box<dyn Stream<Item = Result<T, Status>> + Send>>;
 
@@ -24,12 +26,20 @@ type Replies<T> = Pin<Box<dyn Stream<Item = Result<T, Status>> + Send>>;
 #[derive(Clone)]
 pub struct WorkService {
     books: Arc<BTreeMap<String, WorkBook>>,
+    takes_work: TakesWork,
 }
 
 impl WorkService {
     /// Serves these namespaces.
     pub fn new(books: impl IntoIterator<Item = (String, WorkBook)>) -> Self {
-        Self { books: Arc::new(books.into_iter().collect()) }
+        Self { books: Arc::new(books.into_iter().collect()), takes_work: Arc::new(|| Ok(())) }
+    }
+
+    /// Who says whether new units are taken. Without anybody, they always are.
+    #[must_use]
+    pub fn with_takes_work(mut self, takes_work: TakesWork) -> Self {
+        self.takes_work = takes_work;
+        self
     }
 
     /// As a service of a gRPC server that takes messages of at most so many bytes.

@@ -13,6 +13,7 @@ use super::{
 
 impl WorkService {
     pub(super) async fn add(&self, request: pb::AddUnitsRequest) -> Result<pb::AddUnitsResponse, Status> {
+        (self.takes_work)().map_err(Status::resource_exhausted)?;
         let spec = SpecName::from(&request.spec[..]);
         let units = request.units.into_iter().map(new_unit).collect::<Result<Vec<NewUnit>, Status>>()?;
         let done = self.ask(&request.namespace, move |book| book.add_units(&spec, units)).await?;

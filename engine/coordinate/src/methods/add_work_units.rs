@@ -3,13 +3,14 @@
 use super::{
     Call,
     arguments::{LIST_MAX, at_most, expected, name},
-    ask, done_or_false,
+    done_or_false, once,
     units::{new_unit, pair_unit},
 };
 use crate::{config::Config, envelope::Args, refusal::Refusal};
 
 /// Result: the pair of `true` and nothing, or of `false` and the reason.
-pub(super) fn add_work_units(args: Args<'_>, _: &Config) -> Result<Call, Refusal> {
+pub(super) fn add_work_units(args: Args<'_>, config: &Config) -> Result<Call, Refusal> {
+    config.takes_work()?;
     let spec = name(&args, 0, "work_spec_name")?;
     let units = args.at(1);
     let units: Vec<_> = match (units.items(), units.pairs()) {
@@ -20,7 +21,7 @@ pub(super) fn add_work_units(args: Args<'_>, _: &Config) -> Result<Call, Refusal
         }
         (None, _) => return Err(expected("work units", "a list")),
     };
-    Ok(ask(move |book| {
+    Ok(once(move |book| {
         let result = book.add_units(&spec, units);
         move |out: &mut _| done_or_false(out, &result)
     }))

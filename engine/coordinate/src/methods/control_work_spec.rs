@@ -5,7 +5,7 @@ use berth_core::work::{Control, SpecName};
 use super::{
     Call,
     arguments::{Options, expected, name},
-    ask, in_band, pair, words,
+    ask, in_band, once, pair, words,
 };
 use crate::{cbor::Writer, config::Config, envelope::Args, refusal::Refusal};
 
@@ -31,7 +31,7 @@ pub(super) fn control_work_spec(args: Args<'_>, _: &Config) -> Result<Call, Refu
         interval: changed(&options, "interval", options.float("interval")?.map(super::units::seconds)),
         max_running: changed(&options, "max_running", limit(options.int("max_running")?)),
     };
-    Ok(ask(move |book| {
+    Ok(once(move |book| {
         let result = book.control_spec(&spec, control);
         move |out: &mut _| match result {
             Ok(()) => pair(out, |out| _ = out.bool(true)),

@@ -5,7 +5,7 @@ use berth_core::work::{DeleteUnits, UnitState};
 use super::{
     Call,
     arguments::{Options, name, names},
-    ask, in_band, pair, words,
+    in_band, once, pair, words,
 };
 use crate::{config::Config, envelope::Args, refusal::Refusal};
 
@@ -29,7 +29,7 @@ pub(super) fn del_work_units(args: Args<'_>, _: &Config) -> Result<Call, Refusal
             (None, None) => Err(Some("no usable options to del_work_units")),
         }
     };
-    Ok(ask(move |book| {
+    Ok(once(move |book| {
         let (deleted, nothing) = match which {
             Ok(which) => (book.delete_units(&spec, which), None),
             Err(why) => (book.count_units(&spec).map(|_| 0), why),

@@ -5,7 +5,7 @@ use berth_core::work::{Assignment, GetWork, Value};
 use super::{
     Call,
     arguments::{Options, name, names},
-    ask, pair,
+    pair,
 };
 use crate::{cbor::Writer, config::Config, envelope::Args, refusal::Refusal};
 
@@ -18,7 +18,7 @@ pub(super) fn get_work(args: Args<'_>, _: &Config) -> Result<Call, Refusal> {
     let worker = name(&args, 0, "worker_id")?;
     let options = Options::of(&args, 1)?;
     let jobs = options.int("max_jobs")?.unwrap_or(1);
-    let get = GetWork {
+    let mut get = GetWork {
         worker,
         lease_s: options.float("lease_time")?,
         max_jobs: jobs.clamp(1, JOBS_MAX).unsigned_abs(),
@@ -26,11 +26,16 @@ pub(super) fn get_work(args: Args<'_>, _: &Config) -> Result<Call, Refusal> {
         // Clients of this protocol are for Python: they name no runtime.
         runtimes: vec![Value::default()],
         available_gb: options.float("available_gb")?.filter(|available| *available != 0.0),
+        call: None,
     };
-    Ok(ask(move |book| {
+    // The book itself knows the call again: dictionaries are not kept twice.
+    Ok(Call::Once(Box::new(move |book, call| {
+        get.call = Some(call);
         let work = book.get_work(&get);
-        move |out: &mut _| pair(out, |out| if jobs == 1 { write_one(work.first(), out) } else { write_all(&work, out) })
-    }))
+        Box::new(move |out: &mut _| {
+            pair(out, |out| if jobs == 1 { write_one(work.first(), out) } else { write_all(&work, out) });
+        })
+    })))
 }
 
 fn write_one(unit: Option<&Assignment>, out: &mut Writer) {

@@ -5,7 +5,7 @@ use berth_core::work::{LockPath, Locker, Refusal as Refused};
 use super::{
     Call,
     arguments::{at_most, expected, name, number},
-    ask, in_band, kept, pair,
+    ask, in_band, kept, once, pair,
 };
 use crate::{
     cbor::{Value, Writer, canonical},
@@ -75,7 +75,7 @@ fn timeout(args: &Args<'_>) -> Result<f64, Refusal> {
 /// `lock(id, timeout, keys)`: all paths or none. Result: the pair of whether they are locked, and why not.
 pub(super) fn lock(args: Args<'_>, _: &Config) -> Result<Call, Refusal> {
     let (locker, timeout, paths) = (name(&args, 0, "locker_id")?, timeout(&args)?, Paths::read(args.at(2))?);
-    Ok(ask(move |book| {
+    Ok(once(move |book| {
         let result = book.lock(&locker, timeout, &paths.compared);
         move |out: &mut _| write_done(out, &paths, &result)
     }))
@@ -85,7 +85,7 @@ pub(super) fn lock(args: Args<'_>, _: &Config) -> Result<Call, Refusal> {
 /// is null, and nothing.
 pub(super) fn locksome(args: Args<'_>, _: &Config) -> Result<Call, Refusal> {
     let (locker, timeout, paths) = (name(&args, 0, "locker_id")?, timeout(&args)?, Paths::read(args.at(2))?);
-    Ok(ask(move |book| {
+    Ok(once(move |book| {
         let locked = book.lock_some(&locker, timeout, &paths.compared);
         move |out: &mut _| {
             pair(out, |out| {
@@ -133,7 +133,7 @@ fn write_owner(owner: Option<&Locker>, out: &mut Writer) {
 /// `unlock(id, keys)`: all paths or none. Result: the pair of whether that was done, and why not.
 pub(super) fn unlock(args: Args<'_>, _: &Config) -> Result<Call, Refusal> {
     let (locker, paths) = (name(&args, 0, "locker_id")?, Paths::read(args.at(1))?);
-    Ok(ask(move |book| {
+    Ok(once(move |book| {
         let result = book.unlock(&locker, &paths.compared);
         move |out: &mut _| write_done(out, &paths, &result)
     }))

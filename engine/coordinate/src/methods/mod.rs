@@ -18,7 +18,7 @@ mod units;
 mod update_work_unit;
 mod workers;
 
-use berth_core::work::{self, Book};
+use berth_core::work::{self, Book, CallId};
 
 pub(crate) use self::set_work_spec::settings;
 pub use self::units::Chaining;
@@ -34,6 +34,9 @@ use crate::{
 /// answer is written later.
 pub(crate) type Ask = Box<dyn FnOnce(&mut Book) -> Tell + Send>;
 
+/// The same of what would do harm if it were done twice. A client sends a call again if its reply was lost.
+pub(crate) type AskOnce = Box<dyn FnOnce(&mut Book, CallId) -> Tell + Send>;
+
 /// Writes the result, once what was asked is durable.
 pub(crate) type Tell = Box<dyn FnOnce(&mut Writer) + Send>;
 
@@ -44,6 +47,8 @@ pub(crate) type Say = Box<dyn FnOnce(u64, &mut Writer) + Send>;
 pub(crate) enum Call {
     /// The book is asked.
     Book(Ask),
+    /// The book is asked, and it must know the call again.
+    Once(AskOnce),
     /// The answer is known, but it is written in its turn.
     Here(Say),
 }
@@ -110,9 +115,19 @@ const fn method(
     Method { name, params, required, call }
 }
 
-/// Reads the arguments of a method.
-pub(crate) fn call(name: &[u8], params: Params<'_>, config: &Config) -> Result<Call, Refusal> {
-    let Some(method) = METHODS.iter().find(|method| method.name.as_bytes() == name) else {
+/// The name of each number, in order; the last stands for what is no method.
+pub(crate) fn names() -> impl Iterator<Item = &'static str> {
+    METHODS.iter().map(|method| method.name).chain(["other"])
+}
+
+/// The number of a method.
+pub(crate) fn number(name: &[u8]) -> usize {
+    METHODS.iter().position(|method| method.name.as_bytes() == name).unwrap_or(METHODS.len())
+}
+
+/// Reads the arguments of a method, which has this number.
+pub(crate) fn call(number: usize, name: &[u8], params: Params<'_>, config: &Config) -> Result<Call, Refusal> {
+    let Some(method) = METHODS.get(number) else {
         return Err(Refusal::new(format!("no such method {}", String::from_utf8_lossy(name))));
     };
     let args = params.bind(method.name, method.params, method.required)?;
@@ -122,6 +137,21 @@ pub(crate) fn call(name: &[u8], params: Params<'_>, config: &Config) -> Result<C
 /// Asks the book.
 fn ask<T: FnOnce(&mut Writer) + Send + 'static>(ask: impl FnOnce(&mut Book) -> T + Send + 'static) -> Call {
     Call::Book(Box::new(move |book| Box::new(ask(book))))
+}
+
+/// As [`ask`], of what would do harm if it were done twice: a call that is sent again is answered as it was before.
+fn once<T: FnOnce(&mut Writer) + Send + 'static>(ask: impl FnOnce(&mut Book) -> T + Send + 'static) -> Call {
+    Call::Once(Box::new(move |book, call| {
+        let said = book.answered_before(call).unwrap_or_else(|| {
+            let tell = ask(book);
+            let mut out = Writer::default();
+            tell(&mut out);
+            let said: work::Value = out.as_slice().into();
+            book.keep_answer(call, said.clone());
+            said
+        });
+        Box::new(move |out: &mut _| _ = out.raw(&said))
+    }))
 }
 
 /// Writes what needs no book.

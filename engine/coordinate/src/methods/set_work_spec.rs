@@ -6,7 +6,7 @@ use berth_core::work::{self, SpecSettings, Value as Kept};
 use super::{
     Call,
     arguments::{Options, expected},
-    ask, kept, pair,
+    kept, once, pair,
     units::seconds,
 };
 use crate::{
@@ -25,7 +25,7 @@ const IMPORTED: [&str; 2] = ["module", "run_function"];
 /// Result: the pair of `true` and nothing. Units of a spec that was there before stay.
 pub(super) fn set_work_spec(args: Args<'_>, _: &Config) -> Result<Call, Refusal> {
     let spec = settings(args.at(0))?;
-    Ok(ask(move |book| {
+    Ok(once(move |book| {
         book.set_spec(spec);
         |out: &mut _| pair(out, |out| _ = out.bool(true))
     }))

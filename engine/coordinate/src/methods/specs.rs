@@ -5,7 +5,7 @@ use berth_core::work::{SpecName, Value};
 use super::{
     Call,
     arguments::{Options, name},
-    ask, done_or_false,
+    ask, done_or_false, once,
 };
 use crate::{config::Config, envelope::Args, refusal::Refusal};
 
@@ -44,7 +44,7 @@ pub(super) fn list_work_specs(args: Args<'_>, _: &Config) -> Result<Call, Refusa
 /// `del_work_spec(name)`: the spec, and its units. Result: the pair of `true` and nothing, or of `false` and the reason.
 pub(super) fn del_work_spec(args: Args<'_>, _: &Config) -> Result<Call, Refusal> {
     let spec: SpecName = name(&args, 0, "work_spec_name")?;
-    Ok(ask(move |book| {
+    Ok(once(move |book| {
         let result = book.delete_spec(&spec);
         move |out: &mut _| done_or_false(out, &result)
     }))
@@ -52,7 +52,7 @@ pub(super) fn del_work_spec(args: Args<'_>, _: &Config) -> Result<Call, Refusal>
 
 /// `clear()`: all specs, and their units. Result: how many specs there were.
 pub(super) fn clear(_: Args<'_>, _: &Config) -> Result<Call, Refusal> {
-    Ok(ask(move |book| {
+    Ok(once(move |book| {
         let specs = book.clear();
         move |out: &mut _| _ = out.uint(specs)
     }))

@@ -1,13 +1,13 @@
 //! `update_work_unit(spec, key, options)`: renew a lease, give a unit back, finish it, fail it, try it again.
 
-use berth_core::work::{self, SpecName, UnitKey, UnitState, UpdateUnit};
+use berth_core::work::{self, Book, SpecName, UnitKey, UnitState, UpdateUnit};
 
 use super::{
     Call,
     arguments::{Options, name},
-    ask, in_band, kept, pair, words,
+    ask, in_band, kept, once, pair, words,
 };
-use crate::{config::Config, envelope::Args, refusal::Refusal};
+use crate::{cbor::Writer, config::Config, envelope::Args, refusal::Refusal};
 
 /// Result: the pair of whether something was done, and why not.
 pub(super) fn update_work_unit(args: Args<'_>, _: &Config) -> Result<Call, Refusal> {
@@ -33,11 +33,16 @@ pub(super) fn update_work_unit(args: Args<'_>, _: &Config) -> Result<Call, Refus
             }
         }));
     }
-    Ok(ask(move |book| {
+    // What ends a unit is told that it has ended, and a lease may be renewed twice. What gives it back or takes it might
+    // meet somebody else's work the second time.
+    let harms = update.lease_s.is_some_and(|seconds| seconds <= 0.0)
+        || matches!(update.state, Some(UnitState::Available | UnitState::Pending));
+    let change = move |book: &mut Book| {
         let result: Result<bool, work::Refusal> = book.update_unit(&spec, &key, update);
-        move |out: &mut _| match result {
+        move |out: &mut Writer| match result {
             Ok(done) => pair(out, |out| _ = out.bool(done)),
             Err(refusal) => in_band(out, |out| _ = out.bool(false), words(&refusal)),
         }
-    }))
+    };
+    Ok(if harms { once(change) } else { ask(change) })
 }

@@ -7,7 +7,7 @@ use berth_core::work::{ChildUnit, Heartbeat, Lifetime, Value as Kept, WorkerId, 
 use super::{
     Call,
     arguments::{expected, name, number, string},
-    ask, done_or_false, in_band, kept, pair,
+    ask, done_or_false, in_band, kept, once, pair,
 };
 use crate::{
     cbor::{Value, Writer, canonical},
@@ -60,7 +60,7 @@ pub(super) fn worker_heartbeat(args: Args<'_>, _: &Config) -> Result<Call, Refus
 /// `worker_unregister(id)`. Result: the pair of `true` and nothing, or of `false` and the reason.
 pub(super) fn worker_unregister(args: Args<'_>, _: &Config) -> Result<Call, Refusal> {
     let worker: WorkerId = name(&args, 0, "worker_id")?;
-    Ok(ask(move |book| {
+    Ok(once(move |book| {
         let result = book.unregister(&worker);
         move |out: &mut _| done_or_false(out, &result)
     }))

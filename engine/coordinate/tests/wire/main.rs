@@ -7,6 +7,7 @@ mod import;
 mod notation;
 mod peer;
 mod pipelining;
+mod resent;
 mod settings;
 mod transcript;
 mod vectors;

@@ -81,6 +81,20 @@ impl Server {
         self.now.fetch_add((seconds * 1e6) as u64, Ordering::SeqCst);
     }
 
+    /// How many connections are served now.
+    pub(crate) fn connections(&self) -> usize {
+        self.connections.len()
+    }
+
+    /// Waits until so many connections are served: one that ended is over then, whatever hangs on it.
+    pub(crate) fn wait_for_connections(&self, count: usize) {
+        let end = std::time::Instant::now() + PATIENCE;
+        while self.connections.len() != count {
+            assert!(std::time::Instant::now() < end, "a connection does not end");
+            std::thread::yield_now();
+        }
+    }
+
     /// Tells all connections to end, and waits until they have.
     pub(crate) fn stop(&self) {
         self.stop.cancel();

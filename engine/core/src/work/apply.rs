@@ -94,6 +94,10 @@ impl Book {
             Fact::WorkerGone { worker } => self.worker_gone(worker),
             Fact::Locked { locker, until, paths } => self.locked(locker, *until, paths),
             Fact::Unlocked { paths } => self.unlocked(paths),
+            Fact::ReceiptKept { call, receipt } => self.receipt_kept(*call, receipt, None),
+            Fact::ReceiptsDropped { connections } => {
+                connections.iter().for_each(|connection| self.receipt_dropped(*connection));
+            }
         }
     }
 

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{Locker, Priority, SpecName, UnitKey, Value, WorkerId};
+use super::{CallId, Locker, Priority, SpecName, UnitKey, Value, WorkerId};
 use crate::Timestamp;
 
 /// A work spec as its owner describes it. The door reads it from the dictionary that the client sent.
@@ -153,6 +153,19 @@ impl UnitCounts {
     }
 }
 
+/// What a namespace has in all.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Totals {
+    /// Work specs.
+    pub specs: u64,
+    /// Units of all specs, without those that were archived.
+    pub units: UnitCounts,
+    /// Workers.
+    pub workers: WorkerStats,
+    /// Paths that are locked.
+    pub locks: u64,
+}
+
 /// Which units to list; in order of their keys.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct UnitQuery {
@@ -229,6 +242,8 @@ pub struct GetWork {
     pub runtimes: Vec<Value>,
     /// Memory that the worker has; `None`: not said. Counts only where the option `enforce_min_gb` is set.
     pub available_gb: Option<f64>,
+    /// Which call this is, where the client may send it again; `None`: nobody asks again.
+    pub call: Option<CallId>,
 }
 
 /// A unit that was handed out. All units of a call are of one spec.

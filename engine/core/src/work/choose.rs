@@ -7,7 +7,7 @@ use super::{
     mutant::{Mutant, broken},
     spec::Spec,
 };
-use crate::{LANE_VIEWS_MAX, LaneView, Timestamp, WorkerView};
+use crate::{Chooser, LANE_VIEWS_MAX, LaneView, Timestamp, WorkerView};
 
 /// What decides about a spec, kept beside its name so that a thousand specs can be looked at without touching them.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -51,6 +51,33 @@ impl Brief {
     /// Whether it would make a unit now.
     pub(super) fn makes(&self, now: Timestamp) -> bool {
         self.makes_from.is_some_and(|from| from <= now || broken(Mutant::IntervalIgnored))
+    }
+}
+
+/// How many lanes a chooser is shown in one step, and what a question counts beside its own: so many take about a
+/// millisecond. Without a bound, calls that came together would use up its patience with whoever answers, and be held
+/// against it.
+const LANES_A_STEP: usize = 8_192;
+const LANES_A_QUESTION: usize = 16;
+
+/// Who chooses in place of the built-in rule.
+pub(super) struct Asked {
+    chooser: Box<dyn Chooser>,
+    /// The name under which it is asked.
+    namespace: String,
+    /// Lanes that it may be shown yet in this step.
+    left: usize,
+}
+
+impl Asked {
+    pub(super) fn new(chooser: Box<dyn Chooser>, namespace: String) -> Self {
+        Self { chooser, namespace, left: LANES_A_STEP }
+    }
+
+    /// A step begins.
+    pub(super) fn begin(&mut self) {
+        self.chooser.begin();
+        self.left = LANES_A_STEP;
     }
 }
 
@@ -149,10 +176,11 @@ impl Book {
     }
 
     fn ask_chooser(&mut self, ask: &GetWork, candidates: &[Candidate]) -> Option<SpecId> {
-        let (chooser, namespace) = self.chooser.as_mut()?;
+        let Asked { chooser, namespace, left } = self.chooser.as_mut()?;
         if !chooser.asks(namespace) {
             return None;
         }
+        *left = left.checked_sub(candidates.len().min(LANE_VIEWS_MAX) + LANES_A_QUESTION)?;
         let mut best: Vec<&Candidate> = candidates.iter().collect();
         let truncated = best.len() > LANE_VIEWS_MAX;
         if truncated {

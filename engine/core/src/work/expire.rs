@@ -14,11 +14,11 @@ impl Book {
     /// Goes on to an instant, which is not before the last: all that is due by then happens first.
     pub fn advance(&mut self, now: Timestamp) {
         self.now = now.max(self.now);
-        if let Some((chooser, _)) = &mut self.chooser {
-            chooser.begin();
+        if let Some(asked) = &mut self.chooser {
+            asked.begin();
         }
         let mut leases: BTreeMap<SpecId, Vec<UnitKey>> = BTreeMap::new();
-        let (mut workers, mut locks) = (Vec::new(), Vec::new());
+        let (mut workers, mut locks, mut connections) = (Vec::new(), Vec::new(), Vec::new());
         while self.timers.first().is_some_and(|(at, _)| *at <= self.now) {
             let (at, timer) = self.timers.pop_first().expect("there is a first");
             match timer {
@@ -27,6 +27,7 @@ impl Book {
                 Timer::Makes(_) => self.opened = true,
                 Timer::Worker(worker) => workers.push(worker),
                 Timer::Lock(path) => locks.push(path),
+                Timer::Receipt(connection) => connections.push(connection),
             }
         }
         for (spec, keys) in leases {
@@ -40,6 +41,9 @@ impl Book {
         }
         if !locks.is_empty() {
             self.emit(Fact::Unlocked { paths: locks });
+        }
+        if !connections.is_empty() {
+            self.emit(Fact::ReceiptsDropped { connections });
         }
     }
 

@@ -2,7 +2,9 @@
 
 use std::{sync::Arc, time::Duration};
 
-use super::{AddedUnit, LockPath, Locker, Priority, SpecId, SpecMeta, SpecSettings, UnitKey, Value, WorkerId};
+use super::{
+    AddedUnit, CallId, LockPath, Locker, Priority, Receipt, SpecId, SpecMeta, SpecSettings, UnitKey, Value, WorkerId,
+};
 use crate::Timestamp;
 
 /// One change. Facts of several units are of one spec.
@@ -169,5 +171,17 @@ pub enum Fact {
     Unlocked {
         /// Which.
         paths: Vec<LockPath>,
+    },
+    /// A call was answered, and is not to be done again. It takes the place of an older one of the same connection.
+    ReceiptKept {
+        /// Which.
+        call: CallId,
+        /// What it was answered.
+        receipt: Receipt,
+    },
+    /// Calls need not be known again.
+    ReceiptsDropped {
+        /// Of which connections.
+        connections: Vec<u64>,
     },
 }

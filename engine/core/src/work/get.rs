@@ -19,6 +19,9 @@ impl Book {
                 spec.unit_mut(ix).former.retain(|former| *former != ask.worker);
             }
         }
+        if let Some(again) = self.handed_before(ask) {
+            return again;
+        }
         // A spec that has nothing but units that were handed out too often is through after one round.
         while let Some(id) = self.choose(ask) {
             let handed_out = self.hand_out(id, ask);
@@ -47,7 +50,10 @@ impl Book {
         if !keys.is_empty() {
             let seconds = if broken(Mutant::LeaseTimeIgnored) { None } else { ask.lease_s };
             let until = self.now.after(lease(seconds));
-            self.emit(Fact::UnitsLeased { spec: id, worker: Some(ask.worker.clone()), until, keys });
+            self.emit(Fact::UnitsLeased { spec: id, worker: Some(ask.worker.clone()), until, keys: keys.clone() });
+            if let Some(call) = ask.call {
+                self.keep_handed(call, &ask.worker, id, &keys);
+            }
         }
         assignments
     }

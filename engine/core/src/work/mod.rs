@@ -22,6 +22,7 @@ mod locks;
 #[doc(hidden)]
 pub mod mutant;
 mod query;
+mod receipts;
 mod restore;
 mod spec;
 mod specs;
@@ -41,17 +42,19 @@ use rustc_hash::FxHashMap;
 pub use self::{
     ask::{
         Assignment, ChildUnit, Control, DeleteUnits, GetWork, Heartbeat, Lifetime, LockPath, NewUnit, Prioritize,
-        Refusal, SpecMeta, SpecSettings, UnitCounts, UnitQuery, UnitState, UnitView, UpdateUnit, WorkerInfo,
+        Refusal, SpecMeta, SpecSettings, Totals, UnitCounts, UnitQuery, UnitState, UnitView, UpdateUnit, WorkerInfo,
         WorkerStats,
     },
     fact::Fact,
     id::{Locker, Priority, SpecId, SpecName, UnitKey, Value, WorkerId},
+    receipts::{CallId, Receipt, ReceiptRow},
     restore::{LockRow, Restoring, SpecRow, UnitBody, UnitPlace, UnitRow, UnitStanding, WorkerRow},
     unit::AddedUnit,
 };
 use self::{
-    choose::Brief,
+    choose::{Asked, Brief},
     locks::Lock,
+    receipts::Receipts,
     spec::{Spec, UnitIx},
     workers::Workers,
 };
@@ -107,7 +110,7 @@ impl Outputs for () {
 pub struct Book {
     rules: Rules,
     outputs: Arc<dyn Outputs>,
-    chooser: Option<(Box<dyn Chooser>, String)>,
+    chooser: Option<Asked>,
     /// The instant of the calls that are handled now.
     now: Timestamp,
     names: BTreeMap<SpecName, SpecId>,
@@ -119,6 +122,7 @@ pub struct Book {
     chains: Option<classic::Chains>,
     workers: Workers,
     locks: BTreeMap<LockPath, Lock>,
+    receipts: Receipts,
     /// What is due when. Entries of units that were deleted with many others stay until then, and mean nothing.
     timers: BTreeSet<(Timestamp, Timer)>,
     facts: Vec<Fact>,
@@ -137,6 +141,8 @@ enum Timer {
     Makes(SpecId),
     Worker(WorkerId),
     Lock(LockPath),
+    /// The client did not come back with its call.
+    Receipt(u64),
 }
 
 impl Book {
@@ -154,6 +160,7 @@ impl Book {
             chains: None,
             workers: Workers::default(),
             locks: BTreeMap::new(),
+            receipts: Receipts::default(),
             timers: BTreeSet::new(),
             facts: Vec::new(),
             opened: false,
@@ -163,7 +170,7 @@ impl Book {
 
     /// Lets somebody else choose among work specs, under the name of this namespace.
     pub fn set_chooser(&mut self, chooser: Box<dyn Chooser>, namespace: String) {
-        self.chooser = Some((chooser, namespace));
+        self.chooser = Some(Asked::new(chooser, namespace));
     }
 
     /// The instant of the calls that are handled now.

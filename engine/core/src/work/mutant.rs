@@ -45,6 +45,9 @@ mutants! {
     // Workers and locks.
     HeartbeatDataLost,
     LocksBelowIgnored,
+    // Calls that are sent again.
+    ResentDoneTwice,
+    GoodbyeIgnored,
     // Rows, in berth-runtime.
     StateRowKept,
     UnitRowKept,
@@ -53,6 +56,7 @@ mutants! {
     WorkerRowKept,
     UnlockNotStored,
     AttemptsNotStored,
+    ReceiptNotStored,
 }
 
 #[cfg(feature = "mutants")]

@@ -1,7 +1,8 @@
 //! Looks at units.
 
 use super::{
-    Book, ChildUnit, Refusal, SpecId, SpecName, UnitCounts, UnitKey, UnitQuery, UnitState, UnitView, Value, WorkerId,
+    Book, ChildUnit, Refusal, SpecId, SpecName, Totals, UnitCounts, UnitKey, UnitQuery, UnitState, UnitView, Value,
+    WorkerId,
     mutant::{Mutant, broken},
     spec::UnitIx,
     unit::{State, Unit},
@@ -15,6 +16,17 @@ impl Book {
         counts[UnitState::Finished as usize] += spec.archived[0];
         counts[UnitState::Failed as usize] += spec.archived[1];
         Ok(UnitCounts(counts))
+    }
+
+    /// What there is in all.
+    pub fn totals(&self) -> Totals {
+        let mut units = UnitCounts::default();
+        for spec in self.specs.values() {
+            for state in UnitState::ALL {
+                units.0[state as usize] += spec.count(state) as u64;
+            }
+        }
+        Totals { specs: self.specs.len() as u64, units, workers: self.worker_stats(), locks: self.locks.len() as u64 }
     }
 
     /// Units in order of their keys, with the dictionaries that they have now.

@@ -6,7 +6,8 @@
 use std::{sync::Arc, time::Duration};
 
 use super::{
-    Book, LockPath, Locker, Outputs, Priority, Rules, SpecId, SpecMeta, SpecSettings, UnitKey, Value, WorkerId,
+    Book, LockPath, Locker, Outputs, Priority, ReceiptRow, Rules, SpecId, SpecMeta, SpecSettings, UnitKey, Value,
+    WorkerId,
     mutant::{Mutant, broken},
     spec::{Spec, UnitIx},
     unit::{State, Unit},
@@ -205,6 +206,11 @@ impl Restoring {
     /// A lock.
     pub fn lock(&mut self, row: LockRow) {
         self.book.locked(&row.locker, row.until, &[row.path]);
+    }
+
+    /// A receipt.
+    pub fn receipt(&mut self, row: &ReceiptRow) {
+        self.book.receipt_restored(row);
     }
 
     /// Everything was read.

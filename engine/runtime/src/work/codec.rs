@@ -6,8 +6,8 @@ use std::time::Duration;
 use berth_core::{
     Timestamp,
     work::{
-        LockPath, LockRow, Locker, Priority, SpecId, SpecMeta, SpecName, SpecRow, SpecSettings, UnitBody, UnitKey,
-        UnitPlace, UnitStanding, WorkerId, WorkerRow,
+        CallId, LockPath, LockRow, Locker, Priority, Receipt, ReceiptRow, SpecId, SpecMeta, SpecName, SpecRow,
+        SpecSettings, UnitBody, UnitKey, UnitPlace, UnitStanding, WorkerId, WorkerRow,
     },
 };
 use berth_proto::store as pb;
@@ -202,6 +202,34 @@ pub(super) fn decode_lock(row: &[u8]) -> Result<LockRow, CodecError> {
     })
 }
 
+pub(super) fn encode_receipt(row: &ReceiptRow, out: &mut Vec<u8>) {
+    let receipt = match &row.receipt {
+        Receipt::Said(said) => pb::work_receipt::Receipt::Said(copy(said)),
+        Receipt::Handed { worker, spec, units } => pb::work_receipt::Receipt::Handed(pb::WorkHanded {
+            worker: copy(worker.as_bytes()),
+            spec: spec.0,
+            keys: units.iter().map(|(key, _)| copy(key.as_bytes())).collect(),
+            attempts: units.iter().map(|(_, attempt)| *attempt).collect(),
+        }),
+    };
+    let message = pb::WorkReceipt { print: row.call.print, receipt: Some(receipt) };
+    message.encode(out).expect("a vector grows as needed");
+}
+
+pub(super) fn decode_receipt(key: &[u8], row: &[u8]) -> Result<ReceiptRow, CodecError> {
+    let connection = u64::from_be_bytes(key.try_into().map_err(|_| CodecError::Field("key"))?);
+    let row = pb::WorkReceipt::decode(row)?;
+    let receipt = match row.receipt.ok_or(CodecError::Field("receipt"))? {
+        pb::work_receipt::Receipt::Said(said) => Receipt::Said(said[..].into()),
+        pb::work_receipt::Receipt::Handed(handed) => Receipt::Handed {
+            worker: WorkerId::from(&handed.worker[..]),
+            spec: SpecId(handed.spec),
+            units: handed.keys.iter().map(|key| UnitKey::from(&key[..])).zip(handed.attempts).collect(),
+        },
+    };
+    Ok(ReceiptRow { call: CallId { connection, print: row.print }, receipt })
+}
+
 fn copy(bytes: &[u8]) -> Bytes {
     Bytes::copy_from_slice(bytes)
 }
@@ -292,6 +320,12 @@ mod tests {
         assert_eq!(decode_worker(b"w", &encoded(|out| encode_worker(&row, out))).unwrap(), row);
         let row = LockRow { path: vec![b"a".as_slice().into(), [].into()], locker: Locker::from("me"), until: at };
         assert_eq!(decode_lock(&encoded(|out| encode_lock(&row, out))).unwrap(), row);
+        let (worker, units) = (WorkerId::from("w"), [("a".into(), 1), ("".into(), 7)].into());
+        for receipt in [Receipt::Said([1, 2].into()), Receipt::Handed { worker, spec: SpecId(4), units }] {
+            let row = ReceiptRow { call: CallId { connection: 1 << 40, print: u64::MAX }, receipt };
+            let key = (1_u64 << 40).to_be_bytes();
+            assert_eq!(decode_receipt(&key, &encoded(|out| encode_receipt(&row, out))).unwrap(), row);
+        }
     }
 
     #[test]

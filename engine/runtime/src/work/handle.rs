@@ -2,7 +2,10 @@
 
 use std::{
     pin::Pin,
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
     task::{Context, Poll},
     time::Duration,
 };
@@ -83,6 +86,7 @@ pub struct WorkBook {
     inbox: mpsc::Sender<Command>,
     clock: Clock,
     changes: watch::Receiver<u64>,
+    connections: Arc<AtomicU64>,
 }
 
 impl WorkBook {
@@ -100,12 +104,15 @@ impl WorkBook {
         if let Some(chooser) = chooser {
             recovered.set_chooser(chooser, namespace);
         }
+        // Greater than any before: of another process too, unless its clock was ahead, and then its rows tell.
+        let first_connection = clock.now().0.max(recovered.book().connections_end());
         let (inbox, commands) = mpsc::channel(INBOX_MAX);
         let (changes, changed) = watch::channel(0);
         let driver =
             Driver { partition: recovered, fence, clock: clock.clone(), committer, commands, archive_every, changes };
         let driver = tokio::spawn(driver.run());
-        Ok((Self { inbox, clock, changes: changed }, driver))
+        let connections = Arc::new(AtomicU64::new(first_connection));
+        Ok((Self { inbox, clock, changes: changed, connections }, driver))
     }
 
     /// Begins a call. It is handled after all that were begun before, and the reply comes when everything that it did and
@@ -161,6 +168,13 @@ impl WorkBook {
     /// Grows when something has changed and that is durable. Ends with the driver.
     pub fn changes(&self) -> watch::Receiver<u64> {
         self.changes.clone()
+    }
+
+    /// A number for a connection: for [`CallId`].
+    ///
+    /// [`CallId`]: berth_core::work::CallId
+    pub fn connection(&self) -> u64 {
+        self.connections.fetch_add(1, Ordering::Relaxed)
     }
 
     /// The time by the engine's clock.

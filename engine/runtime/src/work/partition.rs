@@ -64,6 +64,7 @@ struct Touched {
     units: Vec<TouchedUnit>,
     workers: BTreeSet<WorkerId>,
     locks: BTreeSet<LockPath>,
+    receipts: BTreeSet<u64>,
 }
 
 /// In this order of fields: rows are written in the order of their keys.
@@ -185,6 +186,12 @@ impl WorkPartition {
                 touched.workers.insert(worker);
             }
             Fact::Locked { paths, .. } => touched.locks.extend(paths),
+            Fact::ReceiptKept { call, .. } => {
+                if !broken(Mutant::ReceiptNotStored) {
+                    touched.receipts.insert(call.connection);
+                }
+            }
+            Fact::ReceiptsDropped { connections } => touched.receipts.extend(connections),
             Fact::Unlocked { paths } => {
                 if !broken(Mutant::UnlockNotStored) {
                     touched.locks.extend(paths);
@@ -209,6 +216,13 @@ impl WorkPartition {
                 Some(row) => batch.put(Table::Workers, worker.as_bytes(), |out| codec::encode_worker(&row, out)),
                 None if broken(Mutant::WorkerRowKept) => {}
                 None => batch.delete(Table::Workers, worker.as_bytes()),
+            }
+        }
+        for connection in touched.receipts {
+            let key = connection.to_be_bytes();
+            match self.book.receipt_row(connection) {
+                Some(row) => batch.put(Table::WorkReceipts, &key, |out| codec::encode_receipt(&row, out)),
+                None => batch.delete(Table::WorkReceipts, &key),
             }
         }
         for path in touched.locks.into_iter().filter(|_| self.locks_durable) {

@@ -46,6 +46,10 @@ pub fn recover(
             Ok(ControlFlow::Continue(()))
         })?;
     }
+    scan(store, partition, Table::WorkReceipts, &[], |key, value| {
+        restoring.receipt(&codec::decode_receipt(key, value)?);
+        Ok(ControlFlow::Continue(()))
+    })?;
     Ok(WorkPartition::new(restoring.finish(), locks_durable))
 }
 

@@ -3,8 +3,8 @@
 use std::fmt::Debug;
 
 use berth_core::work::{
-    Book, Control, DeleteUnits, GetWork, Heartbeat, LockPath, Locker, NewUnit, Prioritize, SpecName, SpecSettings,
-    UnitKey, UnitQuery, UpdateUnit, Value, WorkerId,
+    Book, CallId, Control, DeleteUnits, GetWork, Heartbeat, LockPath, Locker, NewUnit, Prioritize, SpecName,
+    SpecSettings, UnitKey, UnitQuery, UpdateUnit, Value, WorkerId,
 };
 
 use super::model::Model;
@@ -39,11 +39,14 @@ pub(super) enum Call {
     LockOwners(Vec<LockPath>),
     Unlock(Locker, Vec<LockPath>),
     DeleteLocks(Value),
+    /// A call that must not be done twice.
+    Once(CallId, Box<Call>),
+    ConnectionEnded(u64, bool),
 }
 
 /// Both have the same methods: what differs is how they come to their answers.
 macro_rules! ask {
-    ($call:expr, $who:expr) => {
+    ($call:expr, $who:expr, $ask:ident) => {
         match $call.clone() {
             Call::SetSpec(settings) => text($who.set_spec(settings)),
             Call::Spec(name) => text($who.spec(&name)),
@@ -73,17 +76,63 @@ macro_rules! ask {
             Call::LockOwners(paths) => text($who.lock_owners(&paths)),
             Call::Unlock(locker, paths) => text($who.unlock(&locker, &paths)),
             Call::DeleteLocks(prefix) => text($who.delete_locks(&prefix)),
+            Call::Once(call, what) => match $who.answered_before(call) {
+                Some(said) => text(said),
+                None => {
+                    let said: Value = what.$ask($who).as_bytes().into();
+                    $who.keep_answer(call, said.clone());
+                    text(said)
+                }
+            },
+            Call::ConnectionEnded(connection, goodbye) => text($who.connection_ended(connection, goodbye)),
         }
     };
 }
 
 impl Call {
+    /// The same call as what may be sent again, if doing it twice could do harm.
+    pub(super) fn once(self, call: CallId) -> Self {
+        match self {
+            Self::GetWork(ask) => Self::GetWork(GetWork { call: Some(call), ..ask }),
+            Self::AddUnits(..)
+            | Self::Prioritize(..)
+            | Self::Update(..)
+            | Self::DeleteUnits(..)
+            | Self::DeleteSpec(_)
+            | Self::SetSpec(_)
+            | Self::ControlSpec(..)
+            | Self::Lock(..)
+            | Self::Unlock(..)
+            | Self::Unregister(_) => Self::Once(call, Box::new(self)),
+            other => other,
+        }
+    }
+
+    /// Which call it is; `None`: it may be done twice.
+    pub(super) fn id(&self) -> Option<CallId> {
+        match self {
+            Self::Once(call, _) => Some(*call),
+            Self::GetWork(ask) => ask.call,
+            _ => None,
+        }
+    }
+
+    /// The same call on another connection.
+    pub(super) fn again(self, connection: u64) -> Self {
+        let on = |call: CallId| CallId { connection, ..call };
+        match self {
+            Self::Once(call, what) => Self::Once(on(call), what),
+            Self::GetWork(ask) => Self::GetWork(GetWork { call: ask.call.map(on), ..ask }),
+            other => other,
+        }
+    }
+
     pub(super) fn ask_book(&self, book: &mut Book) -> String {
-        ask!(self, book)
+        ask!(self, book, ask_book)
     }
 
     pub(super) fn ask_model(&self, model: &mut Model) -> String {
-        ask!(self, model)
+        ask!(self, model, ask_model)
     }
 }
 

@@ -1,6 +1,6 @@
 //! Everything that can be seen of the book, line by line.
 
-use berth_core::work::{Book, UnitKey, UnitQuery, WorkerId};
+use berth_core::work::{Book, Receipt, UnitKey, UnitQuery, WorkerId};
 
 use super::scene::{WORKERS, all_paths};
 
@@ -24,5 +24,9 @@ pub(super) fn dump(book: &Book) -> Vec<String> {
         lines.push(format!("{worker} {info:?} {:?}", book.child_units(&worker)));
     }
     lines.push(format!("{:?}", book.lock_owners(&all_paths())));
+    lines.extend(book.receipts().map(|row| match row.receipt {
+        Receipt::Said(said) => format!("{:?} said {said:?}", row.call),
+        Receipt::Handed { worker, units, .. } => format!("{:?} {worker} {units:?}", row.call),
+    }));
     lines
 }

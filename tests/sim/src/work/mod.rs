@@ -5,6 +5,7 @@
 //! semantics once more, written from its documentation to be obvious: every list is walked, nothing is indexed.
 
 mod call;
+mod clients;
 mod dump;
 mod model;
 mod mutants;
@@ -24,7 +25,7 @@ use berth_runtime::{
 };
 
 pub use self::mutants::work_mutants;
-use self::{call::Call, dump::dump, model::Model, scene::Scene};
+use self::{call::Call, clients::Clients, dump::dump, model::Model, scene::Scene};
 use crate::rng::Rng;
 
 const PARTITION: PartitionId = PartitionId(9);
@@ -74,6 +75,7 @@ struct World {
     partition: WorkPartition,
     now: Timestamp,
     model: Model,
+    clients: Clients,
 }
 
 impl World {
@@ -83,13 +85,23 @@ impl World {
         let fence = store.acquire(PARTITION).expect("a new disk");
         let now = Timestamp(1_000_000_000_000_000);
         let partition = WorkPartition::new(Book::new(rules, Arc::new(Scene)), locks_durable);
-        Self { rules, locks_durable, disk, store, fence, partition, now, model: Model::new(rules, now) }
+        Self {
+            rules,
+            locks_durable,
+            disk,
+            store,
+            fence,
+            partition,
+            now,
+            model: Model::new(rules, now),
+            clients: Clients::default(),
+        }
     }
 
     /// Some calls at one instant in one batch, and perhaps a power cut.
     fn step(&mut self, rng: &mut Rng, report: &mut WorkReport) -> Result<(), String> {
         self.now = self.now.after(scene::pause(rng));
-        let calls: Vec<Call> = (0..rng.below(4)).map(|_| scene::call(rng)).collect();
+        let calls: Vec<Call> = (0..rng.below(4)).map(|_| self.clients.call(rng)).collect();
         let before = self.model.clone();
         self.model.advance(self.now);
         let expected: Vec<String> = calls.iter().map(|call| call.ask_model(&mut self.model)).collect();
@@ -162,6 +174,7 @@ impl World {
 
     fn reopen(&mut self, rng: &mut Rng, report: &mut WorkReport) -> Result<(), String> {
         report.crashes += 1;
+        self.clients.all_break();
         let unsynced = self.disk.unsynced_bytes() as u64;
         let kept = if rng.chance(500) { unsynced } else { rng.below(unsynced + 1) };
         self.disk.crash(|_| kept as usize);

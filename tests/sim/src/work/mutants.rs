@@ -60,6 +60,8 @@ mod enabled {
             Mutant::RestoreWithoutGrace => "a restart ends leases whose time ran out while the server was down",
             Mutant::HeartbeatDataLost => "a heartbeat with new data counts as one with nothing new",
             Mutant::LocksBelowIgnored => "a path is locked although something below it is",
+            Mutant::ResentDoneTwice => "a call that is sent again, because its reply was lost, is done again",
+            Mutant::GoodbyeIgnored => "a call like one of a client that has left is taken for that one",
             Mutant::StateRowKept => "a unit that is deleted and added again has its old state after a restart",
             Mutant::UnitRowKept => "a deleted unit is back after a restart",
             Mutant::DataNotStored => "what a worker reported of a unit is not stored",
@@ -67,6 +69,7 @@ mod enabled {
             Mutant::WorkerRowKept => "a worker that signed off is back after a restart",
             Mutant::UnlockNotStored => "a lock that was given back is there after a restart",
             Mutant::AttemptsNotStored => "a restart forgets how often units were handed out",
+            Mutant::ReceiptNotStored => "a restart forgets what calls were answered",
         }
     }
 }

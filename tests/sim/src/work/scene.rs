@@ -190,6 +190,7 @@ fn get_work(rng: &mut Rng) -> GetWork {
             _ => vec![Value::default()],
         },
         available_gb: rng.chance(500).then(|| rng.below(3) as f64),
+        call: None,
     }
 }
 

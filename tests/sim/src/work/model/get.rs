@@ -14,10 +14,17 @@ impl Model {
         for unit in self.specs.values_mut().flat_map(|spec| spec.units.values_mut()) {
             unit.lost_by.retain(|worker| *worker != ask.worker);
         }
+        let until = self.now.after(lease(ask));
+        if let Some(again) = self.handed_before(ask, until) {
+            return again;
+        }
         loop {
             let Some(name) = self.choose(ask) else { return Vec::new() };
             let handed = self.hand_out(&name, ask);
             if !handed.is_empty() {
+                if let Some(call) = ask.call {
+                    self.keep_handed(call, &ask.worker, &handed);
+                }
                 return handed;
             }
         }
@@ -104,10 +111,7 @@ impl Model {
             spec.next_continuous = now.after(spec.meta.interval.unwrap_or_default());
             handed.push(key);
         }
-        let lease = match ask.lease_s {
-            Some(seconds) if (1.0..=86_400.0).contains(&seconds) => Duration::from_secs_f64(seconds),
-            _ => Duration::from_secs(300),
-        };
+        let lease = lease(ask);
         let hand = |key: UnitKey| {
             let unit = spec.units.get_mut(&key).expect("it was listed");
             unit.attempts += 1;
@@ -115,5 +119,12 @@ impl Model {
             Assignment { spec: name.clone(), key, data: unit.data.clone() }
         };
         handed.into_iter().map(hand).collect()
+    }
+}
+
+fn lease(ask: &GetWork) -> Duration {
+    match ask.lease_s {
+        Some(seconds) if (1.0..=86_400.0).contains(&seconds) => Duration::from_secs_f64(seconds),
+        _ => Duration::from_secs(300),
     }
 }

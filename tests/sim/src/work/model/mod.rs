@@ -2,6 +2,7 @@
 
 mod get;
 mod locks;
+mod receipts;
 mod specs;
 mod units;
 mod update;
@@ -30,6 +31,9 @@ pub(super) struct Model {
     specs: BTreeMap<SpecName, Spec>,
     workers: BTreeMap<WorkerId, Worker>,
     locks: BTreeMap<LockPath, (Locker, Timestamp)>,
+    receipts: Vec<receipts::Receipt>,
+    /// Specs that were ever made.
+    made: u64,
 }
 
 #[derive(Clone)]
@@ -39,6 +43,8 @@ struct Spec {
     next_continuous: Timestamp,
     archived_finished: u64,
     archived_failed: u64,
+    /// Which of all specs it is: a name may come again.
+    made: u64,
     units: BTreeMap<UnitKey, Unit>,
 }
 
@@ -74,7 +80,15 @@ struct Worker {
 
 impl Model {
     pub(super) fn new(rules: Rules, now: Timestamp) -> Self {
-        Self { rules, now, specs: BTreeMap::new(), workers: BTreeMap::new(), locks: BTreeMap::new() }
+        Self {
+            rules,
+            now,
+            specs: BTreeMap::new(),
+            workers: BTreeMap::new(),
+            locks: BTreeMap::new(),
+            receipts: Vec::new(),
+            made: 0,
+        }
     }
 
     pub(super) fn advance(&mut self, now: Timestamp) {
@@ -93,6 +107,7 @@ impl Model {
             self.workers.iter().filter(|(_, worker)| worker.until <= now).map(|(id, _)| id.clone()).collect();
         gone.iter().for_each(|worker| self.forget_worker(worker));
         self.locks.retain(|_, (_, until)| *until > now);
+        self.receipts_wait(now);
     }
 
     /// Another process, some time later.
@@ -111,6 +126,7 @@ impl Model {
         if !locks_durable {
             self.locks.clear();
         }
+        self.receipts_restored(now);
     }
 
     /// The same lines as of the book.
@@ -127,6 +143,7 @@ impl Model {
             lines.push(format!("{worker} {info:?} {:?}", self.child_units(&worker)));
         }
         lines.push(format!("{:?}", self.lock_owners(&all_paths())));
+        lines.extend(self.receipt_lines());
         lines
     }
 

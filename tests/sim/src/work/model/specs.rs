@@ -18,12 +18,17 @@ impl Model {
             max_running: settings.max_running,
             weight: settings.weight,
         };
+        if !self.specs.contains_key(&settings.name) {
+            self.made += 1;
+        }
+        let made = self.made;
         let spec = self.specs.entry(settings.name.clone()).or_insert_with(|| Spec {
             settings: settings.clone(),
             meta: meta.clone(),
             next_continuous: Timestamp(0),
             archived_finished: 0,
             archived_failed: 0,
+            made,
             units: BTreeMap::new(),
         });
         spec.settings = settings;
