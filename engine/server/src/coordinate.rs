@@ -3,10 +3,13 @@
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use anyhow::Context;
-use berth_coordinate::{Chaining, Config as DoorConfig, Door, WorkService};
-use berth_core::work::{Choice, Rules};
+use berth_coordinate::{Chaining, Config as DoorConfig, Door, TakesWork, WorkService};
+use berth_core::{
+    Chooser,
+    work::{Choice, Rules},
+};
 use berth_runtime::{
-    Committer,
+    Committer, Engine,
     clock::Clock,
     store::{PartitionId, Store},
     work::{WorkBook, WorkOptions},
@@ -34,12 +37,14 @@ pub(crate) async fn bind(config: &Config) -> anyhow::Result<Option<(TcpListener,
     Ok(Some((listener, address)))
 }
 
-/// Recovers the book. To be called in the runtime of the driver.
+/// Recovers the book. To be called in the runtime of the driver. The chooser is asked where a policy chooses for the
+/// instance that has the name of the namespace.
 pub(crate) fn open_book(
     config: &Config,
     store: Arc<dyn Store>,
     committer: Committer,
     clock: Clock,
+    chooser: Option<Box<dyn Chooser>>,
 ) -> anyhow::Result<(WorkBook, JoinHandle<()>)> {
     let raw = &config.raw.coordinate;
     let completed_max = (raw.completed_max > 0).then_some(raw.completed_max);
@@ -56,7 +61,7 @@ pub(crate) fn open_book(
             completed_age,
         },
         outputs: Arc::new(Chaining),
-        chooser: None,
+        chooser,
         namespace: raw.namespace.clone(),
         locks_durable: raw.locks == Locks::Durable,
         archive_every: (completed_max.is_some() || completed_age.is_some()).then_some(ARCHIVE_EVERY),
@@ -65,18 +70,29 @@ pub(crate) fn open_book(
 }
 
 /// The same book for clients of gRPC, under the name of its namespace.
-pub(crate) fn service(config: &Config, book: WorkBook) -> WorkService {
-    WorkService::new([(config.raw.coordinate.namespace.clone(), book)])
+pub(crate) fn service(config: &Config, book: WorkBook, engine: &Engine) -> WorkService {
+    WorkService::new([(config.raw.coordinate.namespace.clone(), book)]).with_takes_work(takes_work(engine))
 }
 
-/// Serves Coordinate's clients.
-pub(crate) fn serve(config: &Config, doors: &Doors, listener: TcpListener, book: WorkBook) -> Plain {
+/// The reserve of the disk is one for all work.
+fn takes_work(engine: &Engine) -> TakesWork {
+    let engine = engine.clone();
+    Arc::new(move || engine.takes_work().map_err(|error| error.to_string()))
+}
+
+/// The door to the book for Coordinate's clients.
+pub(crate) fn door(config: &Config, book: WorkBook, engine: &Engine) -> Door {
     let raw = &config.raw.coordinate;
-    let mut settings = DoorConfig::default().with_frame_bytes_max(raw.frame_bytes_max);
+    let mut settings =
+        DoorConfig::default().with_frame_bytes_max(raw.frame_bytes_max).with_takes_work(takes_work(engine));
     if let Some(table) = &raw.global_config {
         settings = settings.with_global_config(table);
     }
-    let door = Door::new(book, settings);
+    Door::new(book, settings)
+}
+
+/// Serves Coordinate's clients.
+pub(crate) fn serve(doors: &Doors, listener: TcpListener, door: Door) -> Plain {
     doors.serve_plain(listener, move |stream, stop| {
         let door = door.clone();
         async move { door.serve(stream, &stop).await }

@@ -28,7 +28,7 @@ use crate::{
     coordinate,
     doors::{Doors, Plain, Serving},
     http,
-    metrics::Metrics,
+    metrics::{Metrics, WorkMetrics},
     plugins::service::PluginService,
     policy,
 };
@@ -105,7 +105,8 @@ impl House {
         let doors = Doors::build()?;
         let (engine, driver, work, work_driver) = {
             let _there = doors.driver().enter();
-            let (work, work_driver) = coordinate::open_book(config, store.clone(), committer.clone(), clock)?;
+            let chooser = policies.policy.clone().choosing();
+            let (work, work_driver) = coordinate::open_book(config, store.clone(), committer.clone(), clock, chooser)?;
             let (engine, driver) = Engine::start(store, committer, PARTITION, options).context("recovery failed")?;
             (engine, driver, work, work_driver)
         };
@@ -126,8 +127,9 @@ impl House {
         let mut routes = RoutesBuilder::default();
         let health = services.add_services(&mut routes).await;
         blobs.add_services(&mut routes);
-        routes
-            .add_service(coordinate::service(config, work.clone()).into_server(config.raw.coordinate.frame_bytes_max));
+        routes.add_service(
+            coordinate::service(config, work.clone(), &engine).into_server(config.raw.coordinate.frame_bytes_max),
+        );
         let listeners = Arc::new(Listeners::new(engine.clone(), LISTEN_LINGER));
         let mut plugins = None;
         if let Some(in_force) = policies.plugins {
@@ -135,11 +137,13 @@ impl House {
             routes.add_service(PluginsServer::new(PluginService { registry }).max_decoding_message_size(4 << 20));
             plugins = Some(policy);
         }
-        let metrics = Arc::new(Metrics::new(engine.clone(), commits, plugins, listeners.clone()));
+        let door = coordinate::door(config, work.clone(), &engine);
+        let of_work = WorkMetrics::new(&config.raw.coordinate.namespace, work.clone(), door.figures());
+        let metrics = Arc::new(Metrics::new(engine.clone(), commits, plugins, listeners.clone(), of_work));
         let bots_shutdown = Shutdown::new();
         let grpc = doors.serve(grpc, &mut transport(), &routes.routes());
         let coordinate_address = coordinate.as_ref().map(|(_, address)| *address);
-        let coordinate = coordinate.map(|(listener, _)| coordinate::serve(config, &doors, listener, work.clone()));
+        let coordinate = coordinate.map(|(listener, _)| coordinate::serve(&doors, listener, door));
         let bots = start_bots(config, grpc_address, &bots_shutdown)?;
         Ok(Self {
             grpc_address,

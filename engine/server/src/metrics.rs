@@ -14,7 +14,10 @@ use prometheus_client::{
     registry::Registry,
 };
 
+pub(crate) use self::work::WorkMetrics;
 use crate::figures::PluginFigures;
+
+mod work;
 
 type Labels = Vec<(&'static str, String)>;
 
@@ -24,6 +27,7 @@ pub(crate) struct Metrics {
     commits: Arc<Counters>,
     plugins: Option<Arc<PluginPolicy>>,
     listeners: Arc<Listeners>,
+    work: WorkMetrics,
 }
 
 impl Metrics {
@@ -32,8 +36,9 @@ impl Metrics {
         commits: Arc<Counters>,
         plugins: Option<Arc<PluginPolicy>>,
         listeners: Arc<Listeners>,
+        work: WorkMetrics,
     ) -> Self {
-        Self { engine, commits, plugins, listeners }
+        Self { engine, commits, plugins, listeners, work }
     }
 
     /// What the book counts; `None` if the driver has stopped.
@@ -70,6 +75,7 @@ impl Metrics {
             registry.register_collector(Box::new(PluginFigures::of(&plugins.active())));
         }
         listener_metrics(&self.listeners, &mut registry);
+        self.work.register(&mut registry).await;
         let mut text = String::new();
         encode(&mut text, &registry).expect("a string takes any text");
         text

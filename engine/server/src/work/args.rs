@@ -44,7 +44,7 @@ pub(super) enum SpecsCommand {
         /// Name of the spec
         spec: String,
     },
-    /// Make specs or set them again, from a file with a dictionary a line (JSON), or one after the other (CBOR)
+    /// Make specs or set them again, from a file of dictionaries: JSON, one a line; YAML; or CBOR, one after the other
     Set {
         /// The file; `-` reads standard input
         file: PathBuf,
@@ -90,11 +90,12 @@ pub(super) enum UnitsCommand {
         /// Key of the unit
         key: String,
     },
-    /// Add units from a file: JSON, one a line, or CBOR, one after the other
+    /// Add units from a file: JSON, one a line; YAML; or CBOR, one after the other
     ///
     /// A unit is {"key": KEY, "data": {...}}, with "priority" and "delay" (in seconds) where they are wanted, or
-    /// [KEY, {...}]. A line of the shape {KEY: {...}, ...} adds a unit for each key. Which encoding it is is told by the
-    /// first byte.
+    /// [KEY, {...}]. A map of the shape {KEY: {...}, ...} adds a unit for each key. In YAML each document is such an item,
+    /// or a list of them. The first byte tells which encoding it is. All of the file is read before anything is added;
+    /// progress is told on standard error.
     Add {
         /// Name of the spec
         spec: String,

@@ -7,6 +7,7 @@ mod specs;
 mod units;
 mod values;
 mod workers;
+mod yaml;
 
 use std::process::ExitCode;
 

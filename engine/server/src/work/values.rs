@@ -133,12 +133,15 @@ fn float(number: f64) -> Value {
     Number::from_f64(number).map_or_else(|| number.to_string().into(), Value::Number)
 }
 
-/// Items of a file, each in CBOR: JSON, one a line, or CBOR, one after the other. The first byte tells which: no map and no
-/// list of CBOR begins like JSON.
+/// Items of a file, each in CBOR: JSON, one a line; YAML; or CBOR, one after the other. The first byte tells which: that of
+/// a map, a list or a tuple of CBOR is not ASCII, and what is not JSON is YAML then.
 pub(super) fn items(file: &[u8]) -> anyhow::Result<Vec<Vec<u8>>> {
-    let is_json = file.iter().find(|byte| !byte.is_ascii_whitespace()).is_none_or(|byte| matches!(byte, b'{' | b'['));
-    if is_json {
-        let text = std::str::from_utf8(file).context("JSON is text in UTF-8")?;
+    let first = file.iter().find(|byte| !byte.is_ascii_whitespace()).copied().unwrap_or(b'{');
+    if first.is_ascii() {
+        let text = std::str::from_utf8(file).context("JSON and YAML are text in UTF-8")?;
+        if !matches!(first, b'{' | b'[') {
+            return super::yaml::items(text);
+        }
         let lines = text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty());
         return lines
             .map(|(number, line)| {
@@ -189,11 +192,12 @@ mod tests {
     }
 
     #[test]
-    fn a_file_is_json_or_cbor() {
+    fn a_file_is_json_or_yaml_or_cbor() {
         let expected = vec![to_cbor(&json!({ "k": 1 })), to_cbor(&json!(["k", {}]))];
         assert_eq!(items(b"{\"k\": 1}\n\n[\"k\", {}]\n").unwrap(), expected);
         assert_eq!(items(&expected.concat()).unwrap(), expected);
         assert!(items(b"{\"k\": 1}\nno\n").unwrap_err().to_string().contains("line 2"));
+        assert_eq!(items(b"# units\nk: {}\n").unwrap(), [b"\xa1\x41k\xa0"]);
         assert!(items(b"\xa1\x01").is_err());
     }
 }

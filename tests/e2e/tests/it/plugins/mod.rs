@@ -19,7 +19,7 @@ use berth_guest::Toolchain;
 use serde_json::Value;
 
 /// The component of a crate in `plugins/`, in a file that carries its name.
-fn component(package: &'static str) -> PathBuf {
+pub(crate) fn component(package: &'static str) -> PathBuf {
     static BUILT: Mutex<BTreeMap<&str, PathBuf>> = Mutex::new(BTreeMap::new());
     let mut built = BUILT.lock().unwrap_or_else(PoisonError::into_inner);
     built.entry(package).or_insert_with(|| build(package)).clone()
@@ -38,12 +38,12 @@ fn build(package: &str) -> PathBuf {
 }
 
 /// A path as an argument.
-fn arg(path: &Path) -> &str {
+pub(crate) fn arg(path: &Path) -> &str {
     path.to_str().expect("the path is UTF-8")
 }
 
 /// Runs `berth plugin ... --json` and reads what it prints.
-async fn plugin(site: &Site, arguments: &[&str]) -> Value {
+pub(crate) async fn plugin(site: &Site, arguments: &[&str]) -> Value {
     let mut all = vec!["plugin"];
     all.extend(arguments);
     all.push("--json");
@@ -76,7 +76,7 @@ async fn state(site: &Site, name: &str) -> String {
 }
 
 /// Who has a role in the active set, for all instances.
-async fn who(site: &Site, role: &str) -> Vec<String> {
+pub(crate) async fn who(site: &Site, role: &str) -> Vec<String> {
     let listed = plugin(site, &["list"]).await;
     let chains = listed["active"]["chains"].as_array().expect("a list");
     let everywhere = chains.iter().find(|chain| chain["instances"] == "*").expect("a chain for all");

@@ -1,63 +1,9 @@
-//! The door for Coordinate's clients, of the real program: what was answered is there after a kill.
-//!
-//! What each method answers is tested beside the door; here a few are called as bytes.
-
-use std::{
-    io::{Read, Write},
-    net::TcpStream,
-    time::Duration,
-};
+//! What was answered is there after a kill.
 
 use berth_e2e::{Plan, Site};
-use minicbor::{Decoder, Encoder, data::Tag};
+use minicbor::data::Tag;
 
-/// The bytes of values.
-fn cbor(write: impl FnOnce(&mut Encoder<&mut Vec<u8>>)) -> Vec<u8> {
-    let mut bytes = Vec::new();
-    write(&mut Encoder::new(&mut bytes));
-    bytes
-}
-
-/// Calls a method: the result, as it came.
-fn call(address: &str, method: &str, params: &[Vec<u8>]) -> Vec<u8> {
-    let mut stream = TcpStream::connect(address).expect("the door is open");
-    stream.set_read_timeout(Some(Duration::from_secs(30))).expect("a timeout can be set");
-    let mut message = cbor(|out| {
-        out.map(3).unwrap().str("id").unwrap().u8(1).unwrap().str("method").unwrap().str(method).unwrap();
-        out.str("params").unwrap().array(params.len() as u64).unwrap();
-    });
-    message.extend(params.concat());
-    let frame = cbor(|out| _ = out.tag(Tag::new(24)).unwrap().bytes(&message).unwrap());
-    stream.write_all(&frame).expect("the server reads");
-    let mut reply = Vec::new();
-    loop {
-        let mut chunk = [0; 4096];
-        let read = stream.read(&mut chunk).expect("the server answers");
-        assert!(read > 0, "the server closed");
-        reply.extend(&chunk[..read]);
-        let mut decoder = Decoder::new(&reply);
-        if decoder.tag().is_ok()
-            && let Ok(content) = decoder.bytes()
-        {
-            let head = b"\xa2\x42id\x01\x46result";
-            return content.strip_prefix(head).unwrap_or_else(|| panic!("{}", content.escape_ascii())).to_vec();
-        }
-    }
-}
-
-fn name(name: &str) -> Vec<u8> {
-    cbor(|out| _ = out.bytes(name.as_bytes()).unwrap())
-}
-
-fn map(write: impl FnOnce(&mut Encoder<&mut Vec<u8>>)) -> Vec<u8> {
-    cbor(|out| {
-        out.begin_map().unwrap();
-        write(out);
-        out.end().unwrap();
-    })
-}
-
-const DONE: &[u8] = b"\xd8\x80\x82\xf5\xf6";
+use super::{DONE, call, cbor, map, name};
 
 #[tokio::test]
 async fn what_was_answered_survives_a_kill() {
