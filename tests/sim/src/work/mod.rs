@@ -11,7 +11,11 @@ mod model;
 mod mutants;
 mod scene;
 
-use std::sync::{Arc, Mutex};
+use std::{
+    collections::BTreeSet,
+    ops::ControlFlow,
+    sync::{Arc, Mutex},
+};
 
 use berth_core::{
     Timestamp,
@@ -20,7 +24,7 @@ use berth_core::{
 use berth_runtime::{
     memory::{Disk, MemoryStore},
     partition::ReleaseFn,
-    store::{Commit, Fence, PartitionId, Store},
+    store::{Commit, Fence, PartitionId, Store, Table},
     work::{Ask, WorkPartition, recover},
 };
 
@@ -183,7 +187,24 @@ impl World {
         self.fence = self.store.acquire(PARTITION).map_err(|error| error.to_string())?;
         self.partition = recover(&self.store, PARTITION, self.rules, Arc::new(Scene), self.locks_durable, self.now)
             .map_err(|error| error.to_string())?;
-        Ok(())
+        self.strays()
+    }
+
+    /// Nobody reads the state of a unit that is gone, so that only this would tell that such rows pile up.
+    fn strays(&self) -> Result<(), String> {
+        let keys = |table| {
+            let mut keys = BTreeSet::new();
+            let found = self.store.scan(PARTITION, table, &[], &mut |key, _| {
+                keys.insert(key.to_vec());
+                ControlFlow::Continue(())
+            });
+            found.map(|()| keys).map_err(|error| error.to_string())
+        };
+        let (units, states) = (keys(Table::WorkUnits)?, keys(Table::WorkStates)?);
+        match states.difference(&units).next() {
+            Some(key) => Err(format!("the state of a unit that is gone is on disk: {}", key.escape_ascii())),
+            None => Ok(()),
+        }
     }
 
     fn compare(&self, when: &str) -> Result<(), String> {
