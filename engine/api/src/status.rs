@@ -57,6 +57,8 @@ fn engine(error: EngineError, message: String) -> Status {
             Rejection::IdTaken(_) => retry(Code::Unavailable, "try again", RETRY_SECONDS),
             Rejection::Slots(_) => bad_request(message.clone(), "bot_session.worker.configs", message),
             Rejection::NotFinished(_) => Status::failed_precondition(message),
+            // Asked again where it arises: a client hears of it only if policies change faster than it can be answered.
+            Rejection::Outdated => retry(Code::Unavailable, "policies are being changed; try again", RETRY_SECONDS),
             Rejection::LimitReached(_) => retry(Code::ResourceExhausted, &message, RETRY_SECONDS),
         },
         EngineError::Stopping => retry(Code::Unavailable, &message, RETRY_SECONDS),

@@ -4,7 +4,8 @@ use std::{sync::Arc, time::Duration};
 
 use crate::{
     Again, Asking, Decided, Digest, Fact, InstanceName, JobId, JobRow, LaneKey, LeaseId, Limit, LimitState, Matched,
-    OperationId, Outcome, Place, PollId, PropertySet, Question, SessionId, Timestamp, UnmatchedDecided,
+    OperationId, Outcome, Place, PoliciesChanged, PollId, PropertySet, Question, SessionId, Timestamp,
+    UnmatchedDecided,
     mutant::{Mutant, broken},
 };
 
@@ -77,6 +78,9 @@ pub enum Event {
     /// Policies say where jobs stand from now on. Answers of a set of policies that is older than one that core has
     /// heard of change nothing.
     Place(Box<Place>),
+    /// Other policies answer from now on, or one of them stands otherwise. Places that older ones gave count no more,
+    /// neither in answers nor in requests.
+    PoliciesChanged(Box<PoliciesChanged>),
     /// Time has passed: deadlines may be due.
     Tick,
     /// More of the jobs that a restart left for later are read, in any order. Rows of jobs that the book has known
@@ -109,6 +113,7 @@ impl Event {
             | Event::Decided(_)
             | Event::Matched(_)
             | Event::Unmatched(_)
+            | Event::PoliciesChanged(_)
             | Event::Tick
             | Event::JobsLoaded { .. } => false,
         }
@@ -347,6 +352,9 @@ pub enum Rejection {
     /// As many jobs wait as a policy allows.
     #[error("limit {} is reached: {} jobs may wait at a time", .0.limit.name, .0.limit.max_queued.unwrap_or_default())]
     LimitReached(Box<LimitState>),
+    /// Other policies have become active since they were asked about this request: ask again.
+    #[error("other policies have become active meanwhile")]
+    Outdated,
 }
 
 /// What became of a job, seen through one of its handles.

@@ -3,8 +3,8 @@
 use std::{sync::Arc, time::Duration};
 
 use crate::{
-    BotStatus, Digest, FailedAttempt, InstanceName, JobId, LaneKey, LeaseId, Limit, OperationId, PropertySet,
-    SessionId, Timestamp,
+    BotStatus, Digest, FailedAttempt, InstanceName, JobId, LaneKey, LeaseId, Limit, OperationId, PolicyChanged,
+    PropertySet, SessionId, Timestamp,
 };
 
 /// One change. Bodies (the action's bytes, the result's) are named by the job's id and never copied here.
@@ -80,6 +80,8 @@ pub enum Fact {
     },
     /// A policy gave the job another place.
     JobPlaced(Box<JobPlaced>),
+    /// A version of a policy began or ended to do something.
+    PolicyChanged(Box<PolicyChanged>),
     /// The job is over, because no bot can serve it and a policy says that it shall not wait.
     JobRefused {
         /// Which job.

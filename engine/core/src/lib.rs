@@ -36,7 +36,7 @@ pub use fact::{
     AttemptDecided, AttemptFailed, Fact, JobCreated, JobPlaced, Outcome, SessionChanged, SessionEnd, SessionOpened,
 };
 pub use id::{IdError, InstanceName, JobId, LaneKey, LeaseId, OperationId, PollId, SessionId};
-pub use place::{Again, Generation, NewPlace, PLACES_MAX, Place, PlaceAsked};
+pub use place::{Again, Generation, NewPlace, PLACES_MAX, Place, PlaceAsked, PoliciesChanged, PolicyChanged};
 pub use property::{Property, PropertySet};
 pub use question::{
     Asking, AttemptAsked, Decided, FailedAttempt, JobClass, MatchAsked, Matched, Question, Setbacks, UnmatchedAsked,

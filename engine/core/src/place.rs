@@ -60,7 +60,34 @@ pub struct PlaceAsked {
 pub struct Again {
     /// As in [`NewPlace::again`].
     pub after: Option<Duration>,
-    /// The placement is of this set of policies or of a later one. If a later one is active by the time the job is
-    /// created, its place is asked for again at once.
+    /// The placement is of this set of policies or of a later one. If a later one is known to be active by now, the
+    /// request is refused as [`Rejection::Outdated`](crate::Rejection::Outdated), and who sent it asks again.
     pub generation: Generation,
+}
+
+/// Other policies answer from now on, or one stands otherwise.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct PoliciesChanged {
+    /// The set that is active now.
+    pub generation: Generation,
+    /// What differs, each a fact of its own; at most [`PLACES_MAX`].
+    pub changes: Vec<PolicyChanged>,
+}
+
+/// A version of a policy that begins or ends to do something. The words are the host's; core only keeps them in order with
+/// what the policies decide.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PolicyChanged {
+    /// The policy's name.
+    pub policy: Arc<str>,
+    /// The version before; empty: none.
+    pub before: Arc<str>,
+    /// The version from now on; empty: none.
+    pub after: Arc<str>,
+    /// Pattern of the instance names for which it answers; empty where nobody asks it.
+    pub instances: Arc<str>,
+    /// What it answers there; empty where nobody asks it.
+    pub role: Arc<str>,
+    /// Why: `activated`, `rolled-back`, `quarantined`, `released`, `observed`, `unobserved`, `unloaded`.
+    pub what: Arc<str>,
 }

@@ -8,9 +8,9 @@ use std::{sync::Arc, time::Duration};
 
 use berth_core::{
     Again, Answer, Asking, AttemptAction, Book, BotStatus, Decided, Digest, Effect, Event, Fact, JobId, LaneKey,
-    LeaseId, LeaseReport, Limit, Matched, NewPlace, OpenSession, OperationId, Place, PollId, Property, PropertySet,
-    Question, ReportedState, SessionId, Settings, Submit, Timestamp, UnmatchedDecided, UnmatchedVerdict, UpdateSession,
-    Verdict, WorkerChange,
+    LeaseId, LeaseReport, Limit, Matched, NewPlace, OpenSession, OperationId, Place, PoliciesChanged, PolicyChanged,
+    PollId, Property, PropertySet, Question, ReportedState, SessionId, Settings, Submit, Timestamp, UnmatchedDecided,
+    UnmatchedVerdict, UpdateSession, Verdict, WorkerChange,
 };
 use naive::{Expected, Naive, State, choice::Whim, matching::pairs_of};
 use proptest::prelude::*;
@@ -312,6 +312,11 @@ impl Pair {
                     verdict: (pick % 8 > 0).then_some(verdict),
                 }))
             }
+            Act::Place { newer, picks } if picks % 5 == 4 => {
+                let Place { generation, items } = self.places(newer, picks);
+                let changes = items.iter().map(|item| policy_changed(&item.lane)).collect();
+                Event::PoliciesChanged(Box::new(PoliciesChanged { generation, changes }))
+            }
             Act::Place { newer, picks } => Event::Place(Box::new(self.places(newer, picks))),
             Act::Release { bot } => Event::Release { instance: "main".into(), bot_id: bot_name(bot) },
             Act::Pass { .. } | Act::EndBatch | Act::Restart => return None,
@@ -546,6 +551,18 @@ fn limits_of(lane: u8, flags: u8) -> Vec<Arc<Limit>> {
 
 fn lane_key(lane: u8) -> LaneKey {
     LaneKey(["", "a", "b"][usize::from(lane)].into())
+}
+
+fn policy_changed(lane: &LaneKey) -> PolicyChanged {
+    let (none, lane) = (Arc::<str>::from(""), lane.0.clone());
+    PolicyChanged {
+        policy: lane.clone(),
+        before: none.clone(),
+        after: lane,
+        instances: none.clone(),
+        role: none,
+        what: "activated".into(),
+    }
 }
 
 fn again_after(number: u8) -> Option<Duration> {

@@ -4,8 +4,8 @@ use std::{sync::Arc, time::Duration};
 
 use berth_core::{
     Again, Book, BotStatus, Digest, Effect, Event, Fact, JobId, LaneKey, LeaseId, LeaseReport, Limit, NewPlace,
-    OpenSession, OperationId, PLACES_MAX, Place, PollId, Property, PropertySet, Question, ReportedState, SessionId,
-    Settings, Step, Submit, Timestamp, UpdateSession,
+    OpenSession, OperationId, PLACES_MAX, Place, PoliciesChanged, PolicyChanged, PollId, Property, PropertySet,
+    Question, Rejection, ReportedState, SessionId, Settings, Step, Submit, Timestamp, UpdateSession,
 };
 
 const NOW: Timestamp = Timestamp(1_000_000_000);
@@ -197,14 +197,35 @@ fn what_is_as_it_was_is_not_written() {
 }
 
 #[test]
-fn an_older_answer_changes_nothing_and_what_it_placed_is_asked_about() {
+fn an_older_answer_changes_nothing_and_a_request_with_one_is_to_ask_again() {
     let mut test = Test::new();
     test.submit(submit(1, "linux", "a", 0));
-    test.handle(place(2, Vec::new()));
+    let change = PolicyChanged {
+        policy: "fair".into(),
+        before: "1".into(),
+        after: "2".into(),
+        instances: "*".into(),
+        role: "lane".into(),
+        what: "activated".into(),
+    };
+    let changed = PoliciesChanged { generation: 2, changes: vec![change.clone()] };
+    let step = test.handle(Event::PoliciesChanged(Box::new(changed)));
+    assert_eq!(step.facts, [Fact::PolicyChanged(Box::new(change))]);
     assert!(test.handle(place(1, vec![to(1, "b", 0)])).facts.is_empty());
-    test.submit(Submit { again: Again { after: None, generation: 1 }, ..submit(2, "linux", "a", 0) });
-    test.submit(Submit { again: Again { after: None, generation: 2 }, ..submit(3, "linux", "a", 0) });
-    assert_eq!(test.pass(Duration::ZERO), [2]);
+    let of = |generation| Again { after: None, generation };
+    let late = Submit { again: of(1), ..submit(2, "linux", "a", 0) };
+    assert_eq!(test.book.handle(NOW, Event::Submit(Box::new(late.clone()))).err(), Some(Rejection::Outdated));
+    // The same request, once it has asked again.
+    test.submit(Submit { again: of(2), ..late });
+    assert!(test.pass(Duration::from_secs(3_600)).is_empty());
+}
+
+#[test]
+fn a_question_that_nobody_answers_is_asked_again_after_a_minute() {
+    let mut test = Test::new();
+    let again = Again { after: Some(Duration::from_secs(1)), generation: 0 };
+    test.submit(Submit { again, ..submit(2, "linux", "a", 0) });
+    assert_eq!(test.pass(Duration::from_secs(1)), [2]);
     assert!(test.pass(Duration::from_secs(59)).is_empty());
     assert_eq!(test.pass(Duration::from_secs(1)), [2], "nobody has answered");
     test.handle(place(2, vec![to(2, "a", 0)]));

@@ -101,7 +101,10 @@ fn record<'a>(event: &'a FeedEvent, ids: &'a Ids) -> wit::Event<'a> {
         Change::BotQuarantined(quarantined) => wit::Change::BotQuarantined(bot(quarantined)),
         Change::PolicyChanged(changed) => wit::Change::PolicyChanged(wit::PolicyChanged {
             policy: &changed.policy,
-            digest: &changed.digest,
+            before: &changed.before,
+            after: &changed.after,
+            instances: &changed.instances,
+            role: &changed.role,
             what: &changed.what,
         }),
         Change::Gap => wit::Change::Gap,

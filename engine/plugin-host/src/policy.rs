@@ -61,17 +61,32 @@ impl PluginPolicy {
 
     /// Puts another generation in force and returns the one before. Calls that are running finish on the old one,
     /// whose plugins live until then.
-    pub fn swap(&self, mut next: Generation) -> Arc<Generation> {
+    pub fn swap(&self, next: Generation) -> Arc<Generation> {
+        self.prepare(&next);
+        let before = self.exchange(next);
+        self.rest(&before);
+        before
+    }
+
+    /// What takes its time before [`exchange`](Self::exchange): instances that will be needed at once are made.
+    pub fn prepare(&self, next: &Generation) {
         next.get_ready();
+    }
+
+    /// The part of [`swap`](Self::swap) that takes no time, for a thread that nobody may hold up.
+    pub fn exchange(&self, mut next: Generation) -> Arc<Generation> {
         let mut active = self.active.write().unwrap_or_else(PoisonError::into_inner);
         next.number = active.generation.number + 1;
         active.remember(&next);
-        let before = std::mem::replace(&mut active.generation, Arc::new(next));
-        drop(active);
+        std::mem::replace(&mut active.generation, Arc::new(next))
+    }
+
+    /// What takes its time after [`exchange`](Self::exchange): plugins that are not asked any more let go of their
+    /// instances.
+    pub fn rest(&self, before: &Generation) {
         let stays = self.active();
         let gone = |plugin: &&Arc<Plugin>| !stays.plugins().values().any(|other| Arc::ptr_eq(other, plugin));
         before.plugins().values().filter(gone).for_each(|plugin| plugin.pool.rest());
-        before
     }
 
     /// The counters of the plugins in force.

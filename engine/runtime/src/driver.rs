@@ -251,7 +251,7 @@ impl Driver {
             Command::Input(input) => inputs.push(input),
             Command::Poll { session, poll, reply, input } => {
                 let home = match &input {
-                    Input::Event { token, .. } => token.home.clone(),
+                    Input::Event { token, .. } | Input::Policies { token, .. } => token.home.clone(),
                     Input::Read(_) | Input::Rows(_) => None,
                 };
                 self.polls.insert((session, poll), (reply, home));

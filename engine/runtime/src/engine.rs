@@ -21,7 +21,7 @@ use crate::{
     history::History,
     home,
     loading::Loading,
-    partition::{Attachment, Input, RowsFn},
+    partition::{Attachment, ChangeFn, Input, RowsFn},
     policy::Policy,
     recover::{Limits, RecoverError, recover},
     replace::{Replacer, unfinished},
@@ -211,7 +211,7 @@ impl Engine {
     pub async fn submit(
         &self,
         submit: Submit,
-        body: pb::JobBody,
+        body: Arc<pb::JobBody>,
     ) -> Result<(Submitted, watch::Receiver<Update>), EngineError> {
         self.space.check()?;
         let (operation, job) = (submit.operation, JobId(submit.operation.0));
@@ -231,7 +231,7 @@ impl Engine {
     pub async fn submit_cached(
         &self,
         submit: Submit,
-        body: pb::JobBody,
+        body: Arc<pb::JobBody>,
         result: pb::JobResult,
     ) -> Result<watch::Receiver<Update>, EngineError> {
         self.space.check()?;
@@ -379,6 +379,17 @@ impl Engine {
         self.send_patient(Command::Input(Input::Rows(add))).await?;
         // Answered when everything before it is durable.
         self.read(|_| ()).await
+    }
+
+    /// Other policies come into force, between two steps: what the engine does before it is of the old ones, what it does
+    /// after it of the new ones, and an answer of the old ones that comes later counts no more. Who adds rows commits them
+    /// together with the events that tell of it. On `Ok` all of that is durable.
+    pub async fn change_policies(&self, change: ChangeFn) -> Result<(), EngineError> {
+        let (reply, answer) = oneshot::channel();
+        let token = Token { caller: Caller::Reply(reply), home: home::here() };
+        self.send(Command::Input(Input::Policies { change, token })).await?;
+        answer.await.map_err(|_| EngineError::Stopping)??;
+        Ok(())
     }
 
     /// Looks at the disk: below the reserve new work is refused, until there is room again.

@@ -100,10 +100,10 @@ impl History {
         .await
     }
 
-    pub(crate) fn attach_body(&self, job: JobId, body: pb::JobBody) -> Attachment {
+    pub(crate) fn attach_body(&self, job: JobId, body: Arc<pb::JobBody>) -> Attachment {
         let encoded = Bytes::from(body.encode_to_vec());
         let (request_metadata, priority) = (body.request_metadata.clone(), body.priority);
-        lock(&self.bodies).insert(job, Arc::new(body), encoded.len());
+        lock(&self.bodies).insert(job, body, encoded.len());
         Attachment { body: encoded, request_metadata, priority, results: Vec::new() }
     }
 

@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 
 use berth_core::{
     Answer, Book, Chooser, DrainRow, Effect, Event, Fact, InstanceName, JobId, JobRowState, LeaseId, OperationId,
-    Outcome, QuarantineRow, Rejection, Reply, SessionId, Timestamp,
+    Outcome, PoliciesChanged, QuarantineRow, Rejection, Reply, SessionId, Timestamp,
     mutant::{Mutant, broken},
 };
 use berth_proto::{rpc, store as pb};
@@ -33,16 +33,27 @@ pub enum Input<T> {
     Read(ReadFn),
     /// Rows that are not the book's: retention, plugin state.
     Rows(RowsFn),
+    /// Other policies come into force: what is handled before this is of the old ones, what comes after it of the new
+    /// ones.
+    Policies {
+        /// Makes the change, adds its rows to the batch, and says what the book is to know of it.
+        change: ChangeFn,
+        /// Comes back with the reply.
+        token: T,
+    },
 }
 
 impl<T> Input<T> {
     fn event(&self) -> Option<&Event> {
         match self {
             Self::Event { event, .. } => Some(event),
-            Self::Read(_) | Self::Rows(_) => None,
+            Self::Read(_) | Self::Rows(_) | Self::Policies { .. } => None,
         }
     }
 }
+
+/// Changes the policies: quickly, because the thread that runs the steps waits for it.
+pub type ChangeFn = Box<dyn FnOnce(&mut Batch) -> PoliciesChanged + Send>;
 
 /// Looks at the book and says what to do once everything before is durable, if anything.
 pub type ReadFn = Box<dyn FnOnce(&Book) -> Option<ReleaseFn> + Send>;
@@ -139,6 +150,10 @@ impl Partition {
                 Input::Event { event, attachment, token } => self.event(now, event, attachment, token, &mut output),
                 Input::Read(look) => output.releases.extend(look(&self.book).map(Release::Run)),
                 Input::Rows(add) => add(&mut output.batch),
+                Input::Policies { change, token } => {
+                    let event = Event::PoliciesChanged(Box::new(change(&mut output.batch)));
+                    self.event(now, event, Attachment::default(), token, &mut output);
+                }
             }
         }
         if self.book.next_deadline().is_some_and(|at| at <= now) {
@@ -227,6 +242,8 @@ impl Partition {
                     self.touched.jobs.insert(placed.job);
                 }
             }
+            // What was changed is in rows of its own, which came with it.
+            Fact::PolicyChanged(_) => {}
             Fact::JobRefused { job, text, .. } => {
                 self.touched.jobs.insert(*job);
                 let result = refusal(text);

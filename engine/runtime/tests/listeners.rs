@@ -62,7 +62,7 @@ impl House {
             preferred: None,
         };
         let body = pb::JobBody { tenant: tenant.into(), history: "key".into(), ..Default::default() };
-        self.engine.submit(submit, body).await.unwrap();
+        self.engine.submit(submit, Arc::new(body)).await.unwrap();
     }
 
     /// A bot comes, and takes the oldest job.

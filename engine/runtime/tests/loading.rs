@@ -180,7 +180,7 @@ async fn bots_are_served_while_jobs_are_loaded_and_clients_after_it() {
     let mut next = Box::pin(server.bot(2, 2));
     // The same action as job 2's: which of them is there already is not known yet.
     let same = Submit { action: Digest { hash: [2; 32], size_bytes: 1 }, ..submit(9, -100) };
-    let mut merged = Box::pin(server.engine.submit(same, pb::JobBody::default()));
+    let mut merged = Box::pin(server.engine.submit(same, Arc::new(pb::JobBody::default())));
     assert!(futures::poll!(&mut next).is_pending());
     assert!(futures::poll!(&mut merged).is_pending());
     assert_eq!(server.loading().await, 3);

@@ -9,12 +9,12 @@ use std::{
 };
 
 use berth_core::{
-    Again, BotStatus, Digest, JobId, JobRow, LaneKey, OpenSession, OperationId, PropertySet, SessionId, Settings,
-    Submit, Timestamp,
+    Again, BotStatus, Digest, JobId, JobRow, LaneKey, OpenSession, OperationId, PoliciesChanged, PolicyChanged,
+    PropertySet, Rejection, SessionId, Settings, Submit, Timestamp,
 };
 use berth_proto::store as pb;
 use berth_runtime::{
-    Committer, Engine, Options, Replacing,
+    Committer, Engine, EngineError, Options, Replacing, Submitted,
     builtin::BuiltinPolicy,
     clock::Clock,
     feed::reader::Reader,
@@ -25,7 +25,7 @@ use berth_runtime::{
         WorkerQuestion,
     },
     recover::Limits,
-    store::{PartitionId, Store, Table},
+    store::{Batch, PartitionId, Store, Table},
 };
 
 const PARTITION: PartitionId = PartitionId(0);
@@ -132,7 +132,7 @@ impl House {
     /// As the API does.
     async fn submit(&self, operation: u128, tenant: &str, priority: i32, change: impl FnOnce(&mut pb::JobBody)) {
         let generation = self.sets.generation();
-        self.submit_placed(operation, operation, tenant, priority, generation, change).await;
+        self.submit_placed(operation, operation, tenant, priority, generation, change).await.unwrap();
     }
 
     async fn submit_placed(
@@ -143,7 +143,7 @@ impl House {
         priority: i32,
         generation: u64,
         change: impl FnOnce(&mut pb::JobBody),
-    ) {
+    ) -> Result<Submitted, EngineError> {
         let question = PlaceQuestion { tenant, priority, ..PlaceQuestion::default() };
         let place = Sets::answer(generation, &question);
         let mut body = pb::JobBody { tenant: tenant.into(), priority, ..Default::default() };
@@ -166,7 +166,7 @@ impl House {
             queue_timeout: None,
             execution_timeout: None,
         };
-        self.engine.submit(submit, body).await.unwrap();
+        Ok(self.engine.submit(submit, Arc::new(body)).await?.0)
     }
 
     async fn rows(&self) -> Vec<JobRow> {
@@ -229,7 +229,7 @@ async fn all_jobs_follow_the_policies_that_become_active() {
     // A hook gave one its rank; a more urgent request joined another; nobody can say anything of a third.
     house.submit(601, "one", 3, |body| body.queue_rank = Some(-40)).await;
     house.submit(602, "one", 3, |_| ()).await;
-    house.submit_placed(603, 602, "one", -9, 1, |_| ()).await;
+    house.submit_placed(603, 602, "one", -9, 1, |_| ()).await.unwrap();
     house.submit(604, "two", 3, |_| ()).await;
     *house.sets.faulty_tenant.lock().unwrap() = "two".into();
 
@@ -331,12 +331,38 @@ async fn a_job_is_asked_about_when_its_time_comes() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_older_policies_placed_too_late_is_asked_about_at_once() {
+async fn policies_change_between_two_steps_and_what_older_ones_placed_is_refused() {
     let house = House::new(&Disk::default(), 1);
     house.submit(1, "one", 0, |_| ()).await;
-    house.sets.activate(2);
-    house.engine.replace_all(None).await.unwrap();
-    house.walked(2).await;
-    house.submit_placed(2, 2, "one", 0, 1, |_| ()).await;
-    house.until(2, |row| &*row.lane.0 == "set 2, one, ").await;
+    let (sets, change) = (house.sets.clone(), changed("activated"));
+    let told = PoliciesChanged { generation: 2, changes: vec![change.clone()] };
+    let swap = move |rows: &mut Batch| {
+        sets.activate(2);
+        rows.put(Table::Meta, b"set", |out| out.push(2));
+        told
+    };
+    house.engine.change_policies(Box::new(swap)).await.unwrap();
+    assert!(house.store.get(PARTITION, Table::Meta, &[b"set"]).unwrap()[0].is_some(), "its rows are durable");
+    let late = house.submit_placed(2, 2, "one", 0, 1, |_| ()).await;
+    assert!(matches!(late, Err(EngineError::Rejected(Rejection::Outdated))), "{late:?}");
+    house.submit_placed(2, 2, "one", 0, 2, |_| ()).await.unwrap();
+    assert_eq!(&*house.row(2).await.lane.0, "set 2, one, ");
+    let page = Reader::new(house.store.clone(), PARTITION).page(0, 100).unwrap();
+    let words = page.events.into_iter().filter_map(|event| match event.change {
+        Change::JobCreated(created) => Some(created.lane.0.to_string()),
+        Change::PolicyChanged(told) => Some(format!("{} {} -> {}", told.role, told.before, told.after)),
+        _ => None,
+    });
+    assert_eq!(words.collect::<Vec<_>>(), ["set 1, one, ", "lane 1 -> 2", "set 2, one, "]);
+}
+
+fn changed(what: &str) -> PolicyChanged {
+    PolicyChanged {
+        policy: "fair".into(),
+        before: "1".into(),
+        after: "2".into(),
+        instances: "*".into(),
+        role: "lane".into(),
+        what: what.into(),
+    }
 }

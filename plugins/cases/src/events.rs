@@ -104,8 +104,10 @@ changes! {
     SessionClosed { session: String, reason: String }
     /// A bot.
     Bot { instance: String, bot_id: String }
-    /// Another version of a policy.
-    PolicyChanged { policy: String, digest: String, what: String }
+    /// A version of a policy began or ended to do something.
+    PolicyChanged {
+        policy: String, before: String, after: String, instances: String, role: String, what: String,
+    }
 }
 
 impl Record for EventsQuestion {

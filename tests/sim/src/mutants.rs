@@ -127,7 +127,7 @@ mod enabled {
             Mutant::RefusedThoughServed => "jobs of a class are refused though a bot has come that serves it",
             Mutant::UnmatchedAskedEarly => "a restart gives bots no time to come back before jobs may be refused",
             Mutant::StalePlaceTaken => "an answer of policies that are not active any more moves a job",
-            Mutant::LatePlaceKept => "a request that older policies placed stays where they saw it",
+            Mutant::LatePlaceKept => "a request that older policies placed is taken as it is",
             Mutant::PlacedAtTheEnd => "a job that is placed again loses its age",
             Mutant::PlacedWeightIgnored => "a lane keeps its weight though a policy gave it another",
             Mutant::PlacedLimitsIgnored => "a job that is placed again belongs to no counter",

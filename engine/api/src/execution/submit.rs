@@ -1,8 +1,13 @@
 //! Policy is asked, blobs are pinned, and the job goes to the engine.
 
-use berth_core::{Again, OperationId, OperationView};
+use std::sync::Arc;
+
+use berth_core::{Again, OperationId, OperationView, Rejection};
 use berth_proto::store as pb;
-use berth_runtime::policy::{ExecutionQuestion, PlaceQuestion};
+use berth_runtime::{
+    EngineError,
+    policy::{ExecutionQuestion, PlaceQuestion},
+};
 use tokio::sync::watch;
 
 use super::{Execution, prepare::Prepared};
@@ -17,16 +22,26 @@ impl Execution {
     ) -> Result<watch::Receiver<OperationView>, Error> {
         let operation = OperationId(names::draw(instance.engine.now()));
         self.admit(instance, &mut prepared)?;
-        let mut submit = self.ask_policy(instance, operation, &mut prepared)?;
-        self.admit_to_queue(instance, &mut prepared, &mut submit).await?;
-        let body = std::mem::take(&mut prepared.body);
+        let submit = self.place(instance, operation, &mut prepared).await?;
         match prepared.cached.take() {
             Some(action_result) => {
                 let result = pb::JobResult { action_result, ..pb::JobResult::default() };
+                let body = Arc::new(std::mem::take(&mut prepared.body));
                 Ok(instance.engine.submit_cached(submit, body, result).await?)
             }
-            None => self.submit_job(instance, submit, body, &prepared).await,
+            None => self.submit_job(instance, submit, prepared).await,
         }
+    }
+
+    async fn place(
+        &self,
+        instance: &Instance,
+        operation: OperationId,
+        prepared: &mut Prepared,
+    ) -> Result<berth_core::Submit, Error> {
+        let mut submit = self.ask_policy(instance, operation, prepared)?;
+        self.admit_to_queue(instance, prepared, &mut submit).await?;
+        Ok(submit)
     }
 
     fn ask_policy(
@@ -81,25 +96,32 @@ impl Execution {
     async fn submit_job(
         &self,
         instance: &Instance,
-        submit: berth_core::Submit,
-        body: pb::JobBody,
-        prepared: &Prepared,
+        mut submit: berth_core::Submit,
+        mut prepared: Prepared,
     ) -> Result<watch::Receiver<OperationView>, Error> {
         let (engine, operation) = (&instance.engine, submit.operation);
         let pin = PinGuard::pin(engine, &self.cas, operation, &instance.name.0, &prepared.blobs).await?;
-        match engine.submit(submit, body).await {
-            Ok((submitted, updates)) => {
-                if submitted.merged {
-                    pin.release();
-                } else {
-                    pin.keep();
+        loop {
+            let body = Arc::new(std::mem::take(&mut prepared.body));
+            match engine.submit(submit, body.clone()).await {
+                Ok((submitted, updates)) => {
+                    if submitted.merged {
+                        pin.release();
+                    } else {
+                        pin.keep();
+                    }
+                    return Ok(updates);
                 }
-                Ok(updates)
-            }
-            Err(error) => {
-                // The guard asks the engine whether there is a job all the same.
-                drop(pin);
-                Err(error.into())
+                // Other policies became active between their answers and the job: those that are active now are asked.
+                Err(EngineError::Rejected(Rejection::Outdated)) => {
+                    prepared.body = pb::JobBody { queue_rank: None, ..Arc::unwrap_or_clone(body) };
+                    submit = self.place(instance, operation, &mut prepared).await?;
+                }
+                Err(error) => {
+                    // The guard asks the engine whether there is a job all the same.
+                    drop(pin);
+                    return Err(error.into());
+                }
             }
         }
     }

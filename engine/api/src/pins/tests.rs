@@ -1,4 +1,8 @@
-use std::{collections::BTreeSet, sync::Mutex, time::Duration};
+use std::{
+    collections::BTreeSet,
+    sync::{Arc, Mutex},
+    time::Duration,
+};
 
 use berth_core::{InstanceName, LaneKey, Outcome, PropertySet, Settings, Stage, Submit, Timestamp};
 use berth_proto::reapi::ActionResult;
@@ -124,7 +128,7 @@ async fn a_call_that_ends_early_leaves_pins_only_for_jobs_that_there_are() {
     let engine = start(&Disk::default(), &cas);
     let pin = |operation| PinGuard::pin(&engine, &cas, OperationId(operation), "main", &[ACTION]);
     let (with_job, without_job) = (pin(1).await.unwrap(), pin(2).await.unwrap());
-    engine.submit(submit(1), body()).await.unwrap();
+    engine.submit(submit(1), Arc::new(body())).await.unwrap();
     drop((with_job, without_job));
     board.wait_for(&[1]).await;
 
@@ -141,7 +145,7 @@ async fn what_is_recovered_is_pinned_again_until_it_is_over() {
     let cas: Arc<dyn Cas> = board.clone();
     let engine = start(&disk, &cas);
     for operation in [1, 2] {
-        engine.submit(submit(operation), body()).await.unwrap();
+        engine.submit(submit(operation), Arc::new(body())).await.unwrap();
     }
     engine.cancel(OperationId(2)).await.unwrap();
     engine.stop().await;

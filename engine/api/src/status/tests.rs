@@ -33,6 +33,7 @@ fn all() -> Vec<Error> {
         EngineError::from(Rejection::IdTaken(3)).into(),
         EngineError::from(Rejection::Slots(0)).into(),
         EngineError::from(Rejection::NotFinished(operation)).into(),
+        EngineError::from(Rejection::Outdated).into(),
         EngineError::from(Rejection::LimitReached(Box::new(reached))).into(),
         EngineError::Stopping.into(),
         EngineError::StoreFull { free_bytes: 1, reserve_bytes: 2 }.into(),
@@ -82,6 +83,7 @@ fn every_error_has_its_status() {
         Rejected | Unavailable | try again | google.rpc.RetryInfo
         Rejected | InvalidArgument | capacity 0 must be from 1 to 1000 | google.rpc.BadRequest
         Rejected | FailedPrecondition | operation 00000000000000000000000000000002 is not finished: cancel it first | 
+        Rejected | Unavailable | policies are being changed; try again | google.rpc.RetryInfo
         Rejected | ResourceExhausted | limit team-a is reached: 20 jobs may wait at a time | google.rpc.RetryInfo
         Stopping | Unavailable | the server is stopping | google.rpc.RetryInfo
         StoreFull | ResourceExhausted | the server has no room for new work just now | google.rpc.RetryInfo

@@ -33,6 +33,7 @@ impl Book {
                 | Event::Matched(_)
                 | Event::Unmatched(_)
                 | Event::Place(_)
+                | Event::PoliciesChanged(_)
                 | Event::Tick
                 | Event::JobsLoaded { .. } => {}
             }

@@ -62,6 +62,8 @@ impl Book {
                 self.enqueue(index);
             }
             Fact::JobPlaced(placed) => self.apply_placed(placed),
+            // Its number is not durable, and what it made of jobs has facts of its own.
+            Fact::PolicyChanged(_) => {}
             Fact::JobRefused { job, at, .. } => self.apply_completed(*job, *at, Outcome::Refused),
             Fact::JobCompleted { job, at, outcome, ran_ms: _ } => self.apply_completed(*job, *at, *outcome),
             Fact::SessionOpened(opened) => self.apply_opened(opened),

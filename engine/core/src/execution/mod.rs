@@ -218,6 +218,7 @@ impl Book {
             Event::Matched(matched) => self.matched(now, *matched, &mut step),
             Event::Unmatched(decided) => self.unmatched_decided(now, *decided, &mut step),
             Event::Place(place) => self.place(now, *place, &mut step),
+            Event::PoliciesChanged(changed) => self.policies_changed(*changed, &mut step),
             Event::Tick => self.tick(now, &mut step),
             Event::JobsLoaded { rows, last } => self.load(now, rows, last, &mut step),
         }

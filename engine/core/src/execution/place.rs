@@ -9,7 +9,8 @@ use rustc_hash::FxHashMap;
 
 use super::{Book, job::JobState};
 use crate::{
-    Again, Effect, Fact, Generation, JobPlaced, NewPlace, PLACES_MAX, Place, PlaceAsked, Question, Step, Timestamp,
+    Again, Effect, Fact, Generation, JobPlaced, NewPlace, PLACES_MAX, Place, PlaceAsked, PoliciesChanged, Question,
+    Rejection, Step, Timestamp,
     mutant::{Mutant, broken},
     queue::JobIx,
 };
@@ -87,10 +88,20 @@ impl Book {
         }
     }
 
-    /// When a new job is asked about again. One that older policies placed: at once.
-    pub(super) fn first_again(&self, now: Timestamp, again: Again) -> Option<Timestamp> {
+    /// Other policies are active: what older ones say counts no more.
+    pub(super) fn policies_changed(&mut self, changed: PoliciesChanged, step: &mut Step) {
+        let PoliciesChanged { generation, changes } = changed;
+        assert!(changes.len() <= PLACES_MAX, "who tells keeps to the bound of an event");
+        self.agains.generation = generation.max(self.agains.generation);
+        for change in changes {
+            self.emit(Fact::PolicyChanged(Box::new(change)), step);
+        }
+    }
+
+    /// A request that older policies placed must not be taken: a bot that waits would get its job at once.
+    pub(super) fn refuse_outdated(&self, again: Again) -> Result<(), Rejection> {
         let is_late = again.generation < self.agains.generation && !broken(Mutant::LatePlaceKept);
-        if is_late { Some(now) } else { again_at(now, again.after) }
+        if is_late { Err(Rejection::Outdated) } else { Ok(()) }
     }
 
     pub(super) fn apply_placed(&mut self, placed: &JobPlaced) {
@@ -242,7 +253,8 @@ impl Book {
     }
 }
 
-fn again_at(now: Timestamp, after: Option<Duration>) -> Option<Timestamp> {
+/// When a job is asked about again whose place was just given.
+pub(super) fn again_at(now: Timestamp, after: Option<Duration>) -> Option<Timestamp> {
     let after = after.filter(|_| !broken(Mutant::AgainForgotten));
     after.map(|after| now.after(after.max(AGAIN_MIN)))
 }

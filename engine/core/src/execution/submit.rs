@@ -1,6 +1,6 @@
 //! A client asks for an action: it joins a job that runs the same, or gets a new one.
 
-use super::{Book, job::JobState};
+use super::{Book, job::JobState, place::again_at};
 use crate::{
     Effect, Fact, JobCreated, JobId, Outcome, Rejection, Reply, Step, Submit, Timestamp,
     mutant::{Mutant, broken},
@@ -10,6 +10,7 @@ use crate::{
 impl Book {
     pub(super) fn submit(&mut self, now: Timestamp, submit: Submit, step: &mut Step) -> Result<(), Rejection> {
         self.refuse_taken(&submit)?;
+        self.refuse_outdated(submit.again)?;
         if let Some(index) = self.joinable(now, &submit) {
             let job = self.job(index);
             let more_urgent = job.state.is_waiting()
@@ -86,7 +87,7 @@ impl Book {
                 queued_at: now,
                 queue_timeout: submit.queue_timeout,
                 execution_timeout: submit.execution_timeout,
-                again: self.first_again(now, submit.again),
+                again: again_at(now, submit.again.after),
             })),
             step,
         );

@@ -6,6 +6,9 @@ use berth_core::{JobCreated, Submit};
 impl Naive {
     pub(super) fn submit(&mut self, now: Timestamp, submit: &Submit) -> Result<Reply, Rejection> {
         self.refuse_taken(submit)?;
+        if submit.again.generation < self.generation {
+            return Err(Rejection::Outdated);
+        }
         if let Some(job) = self.joinable(now, submit) {
             let known = self.job_mut(job);
             let waits = !matches!(known.state, State::Leased { .. } | State::Completed { .. });
@@ -61,7 +64,7 @@ impl Naive {
     fn create(&mut self, now: Timestamp, submit: &Submit) -> JobId {
         self.age += 1;
         let (id, weight) = (JobId(submit.operation.0), submit.weight.max(1));
-        let again = self.first_look(now, submit.again);
+        let again = Self::first_look(now, submit.again);
         self.jobs.push(Job {
             id,
             instance: submit.instance.clone(),

@@ -230,6 +230,7 @@ impl Naive {
             Event::Matched(matched) => self.matched(now, matched),
             Event::Unmatched(decided) => self.unmatched(now, decided, seen),
             Event::Place(place) => self.place(now, place),
+            Event::PoliciesChanged(changed) => self.policies_changed(changed),
             Event::Tick => {
                 self.tick(now, seen);
                 self.ask_places(now);

@@ -1,7 +1,7 @@
 //! New places once more: what an answer changes, and who is asked about when.
 
 use super::*;
-use berth_core::{Again, JobPlaced, Place};
+use berth_core::{Again, JobPlaced, Place, PoliciesChanged};
 
 const SECOND: Duration = Duration::from_secs(1);
 const MINUTE: Duration = Duration::from_secs(60);
@@ -40,12 +40,14 @@ impl Naive {
         }
     }
 
+    pub(super) fn policies_changed(&mut self, changed: &PoliciesChanged) {
+        self.generation = self.generation.max(changed.generation);
+        self.facts.extend(changed.changes.iter().map(|change| Fact::PolicyChanged(Box::new(change.clone()))));
+    }
+
     /// When a new job is asked about.
-    pub(super) fn first_look(&self, now: Timestamp, again: Again) -> Option<Timestamp> {
-        match again.after {
-            _ if again.generation < self.generation => Some(now),
-            after => after.map(|after| now.after(after.max(SECOND))),
-        }
+    pub(super) fn first_look(now: Timestamp, again: Again) -> Option<Timestamp> {
+        again.after.map(|after| now.after(after.max(SECOND)))
     }
 
     pub(super) fn looks(&self) -> impl Iterator<Item = (Timestamp, JobId)> + '_ {

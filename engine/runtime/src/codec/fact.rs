@@ -1,8 +1,8 @@
 //! Records of the event feed: one fact each, with its time.
 
 use berth_core::{
-    AttemptDecided, AttemptFailed, Fact, InstanceName, JobCreated, JobId, JobPlaced, LaneKey, LeaseId, SessionChanged,
-    SessionEnd, SessionOpened, Timestamp,
+    AttemptDecided, AttemptFailed, Fact, InstanceName, JobCreated, JobId, JobPlaced, LaneKey, LeaseId, PolicyChanged,
+    SessionChanged, SessionEnd, SessionOpened, Timestamp,
 };
 use berth_proto::store::{self as pb, feed_record::Fact as Kind};
 use prost::Message;
@@ -71,6 +71,14 @@ pub fn encode_feed(at: Timestamp, fact: &Fact, out: &mut Vec<u8>) {
             rank: placed.rank,
             limits: placed.limits.iter().map(|limit| limit_row(limit)).collect(),
             again_at: placed.again.map(|at| at.0),
+        }),
+        Fact::PolicyChanged(changed) => Kind::PolicyChanged(pb::PolicyChanged {
+            policy: changed.policy.to_string(),
+            before: changed.before.to_string(),
+            after: changed.after.to_string(),
+            instances: changed.instances.to_string(),
+            role: changed.role.to_string(),
+            what: changed.what.to_string(),
         }),
         Fact::JobRefused { job, text, .. } => {
             Kind::JobRefused(pb::JobRefused { job: id(job.0), text: text.to_string() })
@@ -189,6 +197,14 @@ pub fn decode_feed(bytes: &[u8]) -> Result<(Timestamp, Fact), CodecError> {
             rank: placed.rank,
             limits: placed.limits.into_iter().map(read_limit).collect(),
             again: placed.again_at.map(Timestamp),
+        })),
+        Kind::PolicyChanged(changed) => Fact::PolicyChanged(Box::new(PolicyChanged {
+            policy: changed.policy.into(),
+            before: changed.before.into(),
+            after: changed.after.into(),
+            instances: changed.instances.into(),
+            role: changed.role.into(),
+            what: changed.what.into(),
         })),
         Kind::JobRefused(refused) => Fact::JobRefused { job: job_id(refused.job)?, at, text: refused.text.into() },
         Kind::JobCompleted(completed) => {

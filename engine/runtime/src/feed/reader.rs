@@ -120,6 +120,14 @@ fn change(fact: Fact, lookup: &Lookup) -> Change {
             weight: placed.weight,
             rank: placed.rank,
         })),
+        Fact::PolicyChanged(changed) => Change::PolicyChanged(Box::new(ev::PolicyChanged {
+            policy: changed.policy,
+            before: changed.before,
+            after: changed.after,
+            instances: changed.instances,
+            role: changed.role,
+            what: changed.what,
+        })),
         Fact::AttemptDecided(_) => Change::Other("attempt-decided".into()),
         Fact::DelayEnded { .. } => Change::Other("delay-ended".into()),
         Fact::JobRefused { job, at, .. } => {

@@ -59,8 +59,8 @@ pub enum Change {
     BotResumed(Bot),
     /// It gets no work for a while, because it was to blame.
     BotQuarantined(Bot),
-    /// Another version of a plugin is active.
-    PolicyChanged(PolicyChanged),
+    /// A version of a plugin began or ended to do something.
+    PolicyChanged(Box<PolicyChanged>),
     /// Events from here up to the next are gone.
     Gap,
     /// Something that the contract has no word for: its name.
@@ -199,14 +199,21 @@ pub struct Bot {
     pub bot_id: Arc<str>,
 }
 
-/// Another version of a plugin.
+/// A version of a plugin that began or ended to do something: one for each role that it got or lost, or one without a
+/// role where nobody asks it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PolicyChanged {
     /// The plugin's name.
     pub policy: Arc<str>,
-    /// Digest of the version.
-    pub digest: Arc<str>,
-    /// `activated`, `rolled-back`, `quarantined` or another word.
+    /// The version before; empty: none.
+    pub before: Arc<str>,
+    /// The version from now on; empty: none.
+    pub after: Arc<str>,
+    /// Pattern of the instance names for which it answers; empty where nobody asks it.
+    pub instances: Arc<str>,
+    /// What it answers there; empty where nobody asks it.
+    pub role: Arc<str>,
+    /// Why: `activated`, `rolled-back`, `quarantined`, `released`, `observed`, `unobserved`, `unloaded` or another word.
     pub what: Arc<str>,
 }
 

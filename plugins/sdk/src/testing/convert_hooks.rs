@@ -145,8 +145,9 @@ fn change(from: cases::Change) -> Change {
         cases::Change::BotDrained(from) => Change::BotDrained(bot(from)),
         cases::Change::BotResumed(from) => Change::BotResumed(bot(from)),
         cases::Change::BotQuarantined(from) => Change::BotQuarantined(bot(from)),
-        cases::Change::PolicyChanged(cases::PolicyChanged { policy, digest, what }) => {
-            Change::PolicyChanged(PolicyChanged { policy, digest, what })
+        cases::Change::PolicyChanged(from) => {
+            let cases::PolicyChanged { policy, before, after, instances, role, what } = from;
+            Change::PolicyChanged(PolicyChanged { policy, before, after, instances, role, what })
         }
         cases::Change::Gap => Change::Gap,
         cases::Change::Other(name) => Change::Other(name),

@@ -71,11 +71,14 @@ fn change(change: &cases::Change) -> Change {
         cases::Change::BotDrained(one) => Change::BotDrained(bot(one)),
         cases::Change::BotResumed(one) => Change::BotResumed(bot(one)),
         cases::Change::BotQuarantined(one) => Change::BotQuarantined(bot(one)),
-        cases::Change::PolicyChanged(changed) => Change::PolicyChanged(PolicyChanged {
+        cases::Change::PolicyChanged(changed) => Change::PolicyChanged(Box::new(PolicyChanged {
             policy: changed.policy.as_str().into(),
-            digest: changed.digest.as_str().into(),
+            before: changed.before.as_str().into(),
+            after: changed.after.as_str().into(),
+            instances: changed.instances.as_str().into(),
+            role: changed.role.as_str().into(),
             what: changed.what.as_str().into(),
-        }),
+        })),
         cases::Change::Gap => Change::Gap,
         cases::Change::Other(name) => Change::Other(name.as_str().into()),
     }
