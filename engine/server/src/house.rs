@@ -134,8 +134,9 @@ impl House {
         let mut plugins = None;
         if let Some(in_force) = policies.plugins {
             let (policy, registry) = in_force.attach(engine.clone(), listeners.clone(), &config.instances);
-            routes.add_service(PluginsServer::new(PluginService { registry }).max_decoding_message_size(4 << 20));
-            plugins = Some(policy);
+            let service = PluginService { registry: registry.clone() };
+            routes.add_service(PluginsServer::new(service).max_decoding_message_size(4 << 20));
+            plugins = Some((policy, registry));
         }
         let door = coordinate::door(config, work.clone(), &engine);
         let of_work = WorkMetrics::new(&config.raw.coordinate.namespace, work.clone(), door.figures());

@@ -15,7 +15,7 @@ use prometheus_client::{
 };
 
 pub(crate) use self::work::WorkMetrics;
-use crate::figures::PluginFigures;
+use crate::{figures::PluginFigures, plugins::registry::Registry as Versions};
 
 mod work;
 
@@ -25,7 +25,7 @@ type Labels = Vec<(&'static str, String)>;
 pub(crate) struct Metrics {
     engine: Engine,
     commits: Arc<Counters>,
-    plugins: Option<Arc<PluginPolicy>>,
+    plugins: Option<(Arc<PluginPolicy>, Arc<Versions>)>,
     listeners: Arc<Listeners>,
     work: WorkMetrics,
 }
@@ -34,7 +34,7 @@ impl Metrics {
     pub(crate) fn new(
         engine: Engine,
         commits: Arc<Counters>,
-        plugins: Option<Arc<PluginPolicy>>,
+        plugins: Option<(Arc<PluginPolicy>, Arc<Versions>)>,
         listeners: Arc<Listeners>,
         work: WorkMetrics,
     ) -> Self {
@@ -70,8 +70,9 @@ impl Metrics {
         counter(&mut registry, "store_bytes", "Bytes of rows and feed that were committed", self.commits.bytes());
         let micros = u64::try_from(self.commits.time().as_micros()).unwrap_or(u64::MAX);
         counter(&mut registry, "store_commit_us", "Microseconds that group commits took", micros);
-        if let Some(plugins) = &self.plugins {
+        if let Some((plugins, versions)) = &self.plugins {
             Self::plugin_metrics(plugins, &mut registry);
+            quarantines(versions, &mut registry);
             registry.register_collector(Box::new(PluginFigures::of(&plugins.active())));
         }
         listener_metrics(&self.listeners, &mut registry);
@@ -125,6 +126,17 @@ impl Metrics {
         registry.register("plugin_quarantined", "1 if a plugin that is in force is in quarantine", quarantined);
         registry.register("plugin_instances", "Instances of a plugin that exist now", instances);
     }
+}
+
+/// Those that gave way are not in force any more, and are what an operator wants to hear of.
+fn quarantines(versions: &Versions, registry: &mut Registry) {
+    let quarantined = Family::<Labels, Gauge>::default();
+    for (name, quarantine) in versions.look(|ledger, _| ledger.quarantines()) {
+        let gauge = quarantined.get_or_create(&vec![("plugin", name)]);
+        gauge.inc_by(i64::from(quarantine));
+    }
+    let about = "Versions of a plugin that are in quarantine, in force or not";
+    registry.register("plugin_versions_quarantined", about, quarantined);
 }
 
 /// Who hears the event feed.

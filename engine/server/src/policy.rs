@@ -7,7 +7,7 @@ use std::{
 };
 
 use anyhow::Context;
-use berth_core::InstanceName;
+use berth_core::{InstanceName, PolicyChanged};
 use berth_plugin_host::{Host, HostOptions, Limits, Observer, PluginPolicy, Quarantined, Services};
 use berth_runtime::{
     Engine,
@@ -22,7 +22,11 @@ use tokio::sync::mpsc;
 
 use crate::{
     config::{Config, PolicyKind},
-    plugins::{registry::Registry, source::TrustedKey, start::FilePolicies},
+    plugins::{
+        registry::Registry,
+        source::TrustedKey,
+        start::{FilePolicies, Started},
+    },
 };
 
 /// The policy, and the same as plugins where it is made of them.
@@ -37,6 +41,8 @@ pub(crate) struct InForce {
     registry: Registry,
     /// To be stored when the engine runs.
     batch: Batch,
+    /// To be told then.
+    told: Vec<PolicyChanged>,
     desk: Arc<LateDesk>,
     fallen: mpsc::UnboundedReceiver<Quarantined>,
 }
@@ -62,9 +68,9 @@ pub(crate) fn start(config: &Config, store: &Arc<dyn Store>, partition: Partitio
     let compiled = compiled_folder(&config.data);
     let host = host(config, services, Some(compiled.clone()))?;
     let registry = Registry::open(host, store.clone(), partition, trusted(config)?, compiled)?;
-    let started = registry.start(&file(config))?;
-    let in_force = InForce { policy: started.policy.clone(), registry, batch: started.batch, desk, fallen };
-    Ok(Policies { policy: started.policy, plugins: Some(in_force) })
+    let Started { policy, batch, told } = registry.start(&file(config))?;
+    let in_force = InForce { policy: policy.clone(), registry, batch, told, desk, fallen };
+    Ok(Policies { policy, plugins: Some(in_force) })
 }
 
 /// Does with the plugins of a configuration what a first start does, in memory: each is compiled, its configuration is
@@ -110,7 +116,7 @@ impl InForce {
         listeners: Arc<Listeners>,
         instances: &[String],
     ) -> (Arc<PluginPolicy>, Arc<Registry>) {
-        let Self { policy, registry, batch, desk, mut fallen } = self;
+        let Self { policy, registry, batch, told, desk, mut fallen } = self;
         desk.open(listeners.clone());
         let instances = instances.iter().map(|name| InstanceName::from(name.as_str())).collect();
         registry.attach(engine, listeners, instances);
@@ -118,7 +124,7 @@ impl InForce {
         let of_task = Arc::clone(&registry);
         tokio::spawn(async move {
             // Bots are served meanwhile: rows are written when all jobs of a long queue are loaded.
-            if let Err(error) = of_task.begin(batch).await {
+            if let Err(error) = of_task.begin(batch, told).await {
                 tracing::error!(%error, "the active set of policies is not stored");
             }
             while let Some(what) = fallen.recv().await {

@@ -1,10 +1,12 @@
 //! What changes the set that is active: found and checked, stored, put in force, in that order, one change at a time.
-//! A set is durable before it answers anything, so that a restart comes up with it.
+//! A set is stored in the step in which it begins to answer, so that a restart comes up with it.
 
 use std::sync::Arc;
 
+use berth_core::{PoliciesChanged, PolicyChanged};
 use berth_plugin_host::{Generation, Plugins, Quarantined};
-use berth_runtime::{ReplacementMark, feed::shadow_name, store::Batch};
+use berth_runtime::{feed::shadow_name, store::Batch};
+use tokio::sync::oneshot;
 
 use super::{
     examples,
@@ -12,6 +14,7 @@ use super::{
     registry::{Registry, RegistryError},
     rows::{self, SetRow},
     set::PolicySet,
+    told::{self, What},
     versions::{component_of, exports_of, now_ms, short},
 };
 
@@ -21,12 +24,14 @@ impl Registry {
         self.look(|ledger, _| ledger.active().cloned()).expect("a set is active since the start")
     }
 
-    /// What was decided before there was an engine is stored, and who hears events begins.
-    pub(crate) async fn begin(&self, batch: Batch) -> Result<(), RegistryError> {
+    /// What was decided before there was an engine is stored and told, who hears events begins, and what was observed is
+    /// observed again.
+    pub(crate) async fn begin(self: &Arc<Self>, batch: Batch, told: Vec<PolicyChanged>) -> Result<(), RegistryError> {
         let _changing = self.changing.lock().await;
-        self.write(batch).await?;
+        self.tell(batch, told).await?;
         self.learn_asks().await?;
-        Ok(self.hearing().join(self.policy(), None, &self.policy().active()).await?)
+        self.hearing().join(self.policy(), None, &self.policy().active()).await?;
+        self.observe_again().await
     }
 
     /// Makes a version active.
@@ -43,7 +48,9 @@ impl Registry {
         let own = examples::roles(&exports_of(&plugin), plugin.examples());
         let set = self.look(|ledger, _| ledger.with_active(&key, roles, instances, &own))?;
         let generation = self.generation(&set).await?;
-        self.put_in_force(set, generation, format!("{name}@{} was activated", short(&key.1)), Batch::default()).await
+        let told = told::between(&self.active().set, &set, What::Activated);
+        let why = format!("{name}@{} was activated", short(&key.1));
+        self.put_in_force(set, generation, why, told, Batch::default()).await
     }
 
     /// Goes back to an older set.
@@ -52,12 +59,11 @@ impl Registry {
         let (number, set) = self.look(|ledger, _| ledger.rollback_to(number))?;
         let generation = self.generation(&set).await?;
         let file_digest = self.look(|ledger, _| ledger.file_digest.clone());
+        let told = told::between(&self.active().set, &set, What::RolledBack);
         let mut batch = Batch::default();
         rows::put_active(&mut batch, number, &file_digest);
-        let mark = self.engine().mark_replacement(&mut batch);
-        self.write(batch).await?;
         let row = self.lock().ledger.go_to(number).clone();
-        self.swap(generation, mark).await?;
+        self.swap(generation, told, batch).await?;
         tracing::info!(set = number, "an older set of policies is active again");
         Ok(row)
     }
@@ -103,7 +109,7 @@ impl Registry {
         self.lock().loaded.remove(&key);
         // Left behind by a server that was killed while it observed the version.
         self.hearing().listeners.forget(&shadow_name(&key.0, short(component_of(&key.1)))).await?;
-        self.write(batch).await
+        self.tell(batch, vec![told::lost(&key, What::Unloaded)]).await
     }
 
     async fn set_quarantine(
@@ -129,18 +135,23 @@ impl Registry {
                 Err(error) => tracing::warn!(plugin = key.0, %error, "a set cannot take the place of the active one"),
             }
         }
+        let mut told = vec![match reason {
+            Some(_) => told::lost(key, What::Quarantined),
+            None => told::gained(key, What::Released),
+        }];
         let active = match (next, &reason) {
             (Some((set, generation)), Some(reason)) => {
                 let why = format!("{}@{} was quarantined: {reason}", key.0, short(&key.1));
-                self.put_in_force(set, generation, why, batch).await?
+                told.extend(told::between(&self.active().set, &set, What::Quarantined));
+                self.put_in_force(set, generation, why, told, batch).await?
             }
             _ => {
-                self.write(batch).await?;
+                self.tell(batch, told).await?;
                 self.active()
             }
         };
         if self.look(|ledger, _| ledger.observed.as_ref() == Some(key)) && reason.is_some() {
-            self.end_observation().await;
+            self.forget_observation().await?;
         }
         // Last: as long as it is in force, the host would look for somebody else at once.
         if let Some(plugin) = self.look(|_, loaded| loaded.get(key).cloned()) {
@@ -164,6 +175,7 @@ impl Registry {
         set: PolicySet,
         generation: Generation,
         why: String,
+        told: Vec<PolicyChanged>,
         mut batch: Batch,
     ) -> Result<SetRow, RegistryError> {
         let row = {
@@ -174,23 +186,47 @@ impl Registry {
             forgotten.into_iter().for_each(|number| rows::delete_set(&mut batch, number));
             row
         };
-        let mark = self.engine().mark_replacement(&mut batch);
-        self.write(batch).await?;
-        self.swap(generation, mark).await?;
+        self.swap(generation, told, batch).await?;
         tracing::info!(set = row.number, why = row.why, "a set of policies is active");
         Ok(row)
     }
 
-    /// Puts a generation in force; jobs that wait are placed anew behind it.
-    async fn swap(self: &Arc<Self>, generation: Generation, mark: ReplacementMark) -> Result<(), RegistryError> {
+    /// Puts a generation in force between two steps of the engine, together with its rows and with what the feed is told;
+    /// jobs that wait are placed anew behind it.
+    async fn swap(
+        self: &Arc<Self>,
+        generation: Generation,
+        told: Vec<PolicyChanged>,
+        mut batch: Batch,
+    ) -> Result<(), RegistryError> {
         let policy = self.policy();
         self.hearing().leave(&policy.active(), &generation).await;
-        let before = policy.swap(generation);
+        policy.prepare(&generation);
+        let mark = self.engine().mark_replacement(&mut batch);
+        let (of_step, (say_before, before)) = (Arc::clone(policy), oneshot::channel());
+        let change = move |rows: &mut Batch| {
+            rows.append(batch);
+            // Who asked for the swap may be gone.
+            let _ = say_before.send(of_step.exchange(generation));
+            PoliciesChanged { generation: of_step.active().number(), changes: told }
+        };
+        self.engine().change_policies(Box::new(change)).await?;
+        let before = before.await.map_err(|_| RegistryError::Server("the engine is stopping".to_owned()))?;
+        policy.rest(&before);
         self.learn_asks().await?;
         self.engine().replace_all(Some(mark)).await?;
         self.hearing().join(policy, Some(&before), &policy.active()).await?;
-        self.observe_again().await;
-        Ok(())
+        self.observe_again().await
+    }
+
+    /// Stores rows and tells the feed what they are about, where nothing comes into force.
+    pub(super) async fn tell(&self, batch: Batch, told: Vec<PolicyChanged>) -> Result<(), RegistryError> {
+        let policy = Arc::clone(self.policy());
+        let change = move |rows: &mut Batch| {
+            rows.append(batch);
+            PoliciesChanged { generation: policy.active().number(), changes: told }
+        };
+        Ok(self.engine().change_policies(Box::new(change)).await?)
     }
 }
 

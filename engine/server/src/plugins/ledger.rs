@@ -42,7 +42,7 @@ impl Ledger {
             active: stored.active.unwrap_or(0),
             sets: stored.sets,
             file_digest: stored.file_digest,
-            observed: None,
+            observed: stored.observed,
         }
     }
 
@@ -68,6 +68,9 @@ impl Ledger {
             let key = (name.to_owned(), digest.to_owned());
             self.versions.entry(key).or_insert_with(|| VersionRow::bundled(name, digest));
         }
+        if let Some((_, new)) = moved.iter().find(|(old, _)| self.observed.as_ref() == Some(old)) {
+            self.observed = Some(new.clone());
+        }
         for set in self.sets.values_mut().map(|row| &mut row.set) {
             for ((name, old), (_, new)) in &moved {
                 if let Some(used) = set.plugins.get_mut(name).filter(|used| *used == old) {
@@ -90,6 +93,11 @@ impl Ledger {
 
     pub(crate) fn versions(&self) -> impl Iterator<Item = &VersionRow> {
         self.versions.values()
+    }
+
+    /// The name of each version, and whether it is quarantined.
+    pub(crate) fn quarantines(&self) -> Vec<(String, bool)> {
+        self.versions.values().map(|row| (row.name.clone(), row.quarantine.is_some())).collect()
     }
 
     pub(crate) fn version(&self, key: &VersionKey) -> Option<&VersionRow> {

@@ -17,4 +17,5 @@ pub(crate) mod set;
 pub(crate) mod settings;
 pub(crate) mod source;
 pub(crate) mod start;
+pub(crate) mod told;
 pub(crate) mod versions;

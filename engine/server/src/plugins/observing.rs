@@ -1,18 +1,23 @@
 //! A version that is asked beside the active one: what it would answer, and a copy of its plugin's table to write to.
-//! Not kept over a restart: it decides nothing, and its differences are in memory.
+//! Which version that is outlives a restart; the differences are in memory, and so is nothing that it decides.
 
 use std::sync::Arc;
 
 use berth_plugin_host::{
     ChainSpec, Generation, GenerationSpec, LoadOptions, Observation, Plugin, PluginPolicy, Plugins,
 };
-use berth_runtime::feed::{Begin, shadow_name};
+use berth_runtime::{
+    feed::{Begin, shadow_name},
+    store::Batch,
+};
 
 use super::{
     examples,
     ledger::{Refused, VersionKey},
     listening,
     registry::{Registry, RegistryError, blocking},
+    rows,
+    told::{self, What},
     versions::{component_of, exports_of, short},
 };
 
@@ -51,16 +56,19 @@ impl Registry {
         begin: bool,
     ) -> Result<VersionKey, RegistryError> {
         let _changing = self.changing.lock().await;
+        let before = self.look(|ledger, _| ledger.observed.clone());
         if !begin {
-            let observed = self.lock().observed.as_ref().map(|observed| observed.key.clone());
-            let key = observed.filter(|key| key.0 == name);
+            let key = before.filter(|key| key.0 == name);
             let key = key.ok_or_else(|| Refused::Not(format!("no version of {name} is observed")))?;
-            self.end_observation().await;
+            self.forget_observation().await?;
             return Ok(key);
         }
         let key = self.look(|ledger, _| ledger.candidate(name, digits))?;
-        self.end_observation().await;
+        self.forget_observation().await?;
         self.begin_observation(key.clone()).await?;
+        let mut batch = Batch::default();
+        rows::put_observed(&mut batch, &key);
+        self.tell(batch, vec![told::gained(&key, What::Observed)]).await?;
         tracing::info!(plugin = key.0, digest = key.1, "a version is observed");
         Ok(key)
     }
@@ -86,20 +94,32 @@ impl Registry {
         shadow.ok_or_else(|| Refused::Not(format!("no version of {name} is observed that keeps a table")).into())
     }
 
-    /// After a change of the active set: a version that became active is observed no more, any other is compared with
-    /// the new set.
-    pub(super) async fn observe_again(self: &Arc<Self>) {
-        let Some(key) = self.lock().observed.as_ref().map(|observed| observed.key.clone()) else { return };
-        self.end_observation().await;
+    /// After a change of the active set, and after a restart: a version that became active is observed no more, any other
+    /// is compared with the set that is active now.
+    pub(super) async fn observe_again(self: &Arc<Self>) -> Result<(), RegistryError> {
+        let Some(key) = self.look(|ledger, _| ledger.observed.clone()) else { return Ok(()) };
         if self.look(|ledger, _| ledger.is_active(&key)) {
-            return;
+            return self.forget_observation().await;
         }
+        self.end_observation().await;
         if let Err(error) = self.begin_observation(key.clone()).await {
             tracing::warn!(plugin = key.0, digest = key.1, %error, "the version cannot be observed beside the new set");
+            self.lock().ledger.observed = Some(key);
+            self.forget_observation().await?;
         }
+        Ok(())
     }
 
-    pub(super) async fn end_observation(&self) {
+    /// Nobody is observed any more, now and after a restart.
+    pub(super) async fn forget_observation(&self) -> Result<(), RegistryError> {
+        let Some(key) = self.look(|ledger, _| ledger.observed.clone()) else { return Ok(()) };
+        self.end_observation().await;
+        let mut batch = Batch::default();
+        rows::delete_observed(&mut batch);
+        self.tell(batch, vec![told::lost(&key, What::Unobserved)]).await
+    }
+
+    async fn end_observation(&self) {
         let ended = {
             let mut state = self.lock();
             state.ledger.observed = None;

@@ -7,10 +7,13 @@ use berth_runtime::store::{Batch, PartitionId, Store, StoreError, Table};
 use bytes::Bytes;
 use prost::Message;
 
-use super::{set::PolicySet, settings::Settings};
+use super::{ledger::VersionKey, set::PolicySet, settings::Settings};
 
 /// Sets that are remembered, so that one can go back.
 pub(crate) const SETS_MAX: usize = 20;
+
+/// Key of the row that says who is observed.
+const OBSERVED: &[u8] = b"observed";
 
 /// A version as it is stored.
 #[derive(Clone, Debug)]
@@ -59,13 +62,15 @@ pub(crate) struct Stored {
     pub(crate) active: Option<u64>,
     /// Digest of what the configuration file said when it was applied last.
     pub(crate) file_digest: String,
+    /// Name and digest of the version that is asked beside the active ones.
+    pub(crate) observed: Option<VersionKey>,
 }
 
 /// Reads everything but the components.
 pub(crate) fn read(store: &dyn Store, partition: PartitionId) -> Result<Stored, StoreError> {
     let mut stored = Stored::default();
     let mut broken = None;
-    for prefix in [&b"p/"[..], b"s/", b"active"] {
+    for prefix in [&b"p/"[..], b"s/", b"active", OBSERVED] {
         store.scan(partition, Table::Plugins, prefix, &mut |key, value| {
             if !key.starts_with(prefix) {
                 return ControlFlow::Break(());
@@ -105,6 +110,10 @@ fn add(stored: &mut Stored, prefix: &[u8], value: &[u8]) -> Result<(), String> {
             let pb::PolicySet { number, activated_at, why, before, .. } = row;
             let row = SetRow { number, activated_at, why, before, set };
             stored.sets.insert(row.number, row);
+        }
+        OBSERVED => {
+            let row = pb::ObservedVersion::decode(value).map_err(|error| text(&error))?;
+            stored.observed = Some((row.name, row.digest));
         }
         _ => {
             let row = pb::ActivePolicySet::decode(value).map_err(|error| text(&error))?;
@@ -161,6 +170,14 @@ pub(crate) fn delete_set(batch: &mut Batch, number: u64) {
 
 pub(crate) fn put_active(batch: &mut Batch, number: u64, file_digest: &str) {
     put(batch, b"active", &pb::ActivePolicySet { number, file_digest: file_digest.to_owned() });
+}
+
+pub(crate) fn put_observed(batch: &mut Batch, key: &VersionKey) {
+    put(batch, OBSERVED, &pb::ObservedVersion { name: key.0.clone(), digest: key.1.clone() });
+}
+
+pub(crate) fn delete_observed(batch: &mut Batch) {
+    batch.delete(Table::Plugins, OBSERVED);
 }
 
 fn put(batch: &mut Batch, key: &[u8], message: &impl Message) {

@@ -2,7 +2,7 @@
 
 use std::{collections::HashMap, sync::Arc};
 
-use berth_plugin_host::{Difference, FaultKind, Function, Plugin};
+use berth_plugin_host::{Difference, FaultKind, FaultRecord, Function, Plugin};
 use berth_proto::admin::{self as pb, load_request::Part, plugins_server};
 use berth_runtime::feed::ListenerState;
 use bytes::{Bytes, BytesMut};
@@ -212,7 +212,17 @@ fn described(plugin: &Arc<Plugin>) -> pb::PluginVersion {
         functions: functions.collect(),
         instances: stats.instances,
         memo_entries: stats.memo_entries as u64,
+        recent_faults: plugin.recent_faults().into_iter().map(fault).collect(),
         ..pb::PluginVersion::default()
+    }
+}
+
+fn fault(record: FaultRecord) -> pb::Fault {
+    pb::Fault {
+        at: Some(timestamp(record.at.0 / 1000)),
+        function: record.function.name().to_owned(),
+        kind: record.kind.name().to_owned(),
+        details: record.details,
     }
 }
 

@@ -4,6 +4,7 @@
 use std::{collections::BTreeMap, path::PathBuf, sync::Arc};
 
 use anyhow::{Context, bail};
+use berth_core::PolicyChanged;
 use berth_plugin_host::{OnFault, PluginPolicy, Plugins};
 use berth_runtime::store::Batch;
 use bytes::Bytes;
@@ -17,6 +18,7 @@ use super::{
     set::{EVERYWHERE, PolicySet, Role, Roles},
     settings::{Limits, Settings},
     source::{self, digest_of},
+    told::{self, What},
     versions::{now_ms, version_id},
 };
 
@@ -111,12 +113,15 @@ impl FilePolicies {
 pub(crate) struct Started {
     pub(crate) policy: Arc<PluginPolicy>,
     pub(crate) batch: Batch,
+    /// What is active now and was not when the server ran last, or the other way round.
+    pub(crate) told: Vec<PolicyChanged>,
 }
 
 impl Registry {
     /// Loads what the server starts with, and puts it in force.
     pub(crate) fn start(&self, file: &FilePolicies) -> anyhow::Result<Started> {
         let mut batch = Batch::default();
+        let before = self.look(|ledger, _| ledger.active().map(|row| row.set.clone())).unwrap_or_default();
         self.follow_binary(&mut batch);
         let mut named = Vec::new();
         for (name, plugin) in &file.plugins {
@@ -145,7 +150,8 @@ impl Registry {
             build(&row.set, &plugins).with_context(|| format!("set {} of policies ({})", row.number, row.why))?;
         let policy = Arc::new(PluginPolicy::new(generation));
         self.put_policy(&policy);
-        Ok(Started { policy, batch })
+        let told = told::between(&before, &row.set, What::Activated);
+        Ok(Started { policy, batch, told })
     }
 
     /// What the file says is checked as if somebody had loaded it, and becomes the active set.
@@ -204,6 +210,7 @@ impl Registry {
             row.into_iter().for_each(|row| rows::put_version(batch, row));
         }
         state.ledger.sets().for_each(|row| rows::put_set(batch, row));
+        state.ledger.observed.iter().for_each(|key| rows::put_observed(batch, key));
     }
 
     fn load_stored_or_new(&self, key: &(String, String)) -> anyhow::Result<Arc<berth_plugin_host::Plugin>> {

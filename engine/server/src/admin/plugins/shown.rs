@@ -1,6 +1,6 @@
 //! Versions and sets of plugins as `berth plugin` shows them: tables for people, JSON for scripts.
 
-use berth_proto::admin::{PluginVersion, PolicySet};
+use berth_proto::admin::{Fault, PluginVersion, PolicySet};
 use serde_json::{Value, json};
 
 use super::super::{ago, rfc3339, table};
@@ -69,6 +69,10 @@ pub(super) fn print_version(version: &PluginVersion) {
     if !version.quarantine_reason.is_empty() {
         lines.push(("quarantine", version.quarantine_reason.clone()));
     }
+    if let Some(fault) = version.recent_faults.last() {
+        let Fault { at, function, kind, details } = fault;
+        lines.push(("last fault", format!("{kind} in {function}, {} ago: {details}", ago(at.as_ref()))));
+    }
     if version.feed_end > 0 {
         lines.push((
             "feed",
@@ -109,6 +113,9 @@ pub(super) fn version_json(version: &PluginVersion) -> Value {
         json!({ "function": function.function, "questions": function.questions, "memo_hits": function.memo_hits,
                 "calls": function.calls, "faults": function.faults, "p50_ns": nanos(function.p50), "p99_ns": nanos(function.p99) })
     });
+    let faults = version.recent_faults.iter().map(|fault| {
+        json!({ "at": rfc3339(fault.at.as_ref()), "function": fault.function, "kind": fault.kind, "details": fault.details })
+    });
     json!({
         "name": version.name, "digest": version.digest, "source": version.source, "state": version.state,
         "contract": version.contract, "exports": version.exports, "imports": version.imports, "grants": version.grants,
@@ -118,7 +125,7 @@ pub(super) fn version_json(version: &PluginVersion) -> Value {
         "on_fault": version.on_fault, "functions": functions.collect::<Vec<_>>(), "instances": version.instances,
         "memo_entries": version.memo_entries, "quarantine_reason": version.quarantine_reason,
         "feed_cursor": version.feed_cursor, "feed_end": version.feed_end, "kv_bytes": version.kv_bytes,
-        "feed_problem": version.feed_problem,
+        "feed_problem": version.feed_problem, "recent_faults": faults.collect::<Vec<_>>(),
     })
 }
 
