@@ -8,6 +8,7 @@
 mod binary;
 mod bot;
 mod client;
+mod guest;
 mod power;
 mod site;
 mod wait;
@@ -15,6 +16,7 @@ mod wait;
 pub use binary::berth;
 pub use bot::{Bot, complete, salt, succeed};
 pub use client::{Client, INSTANCE, Job, code, digest, last, response, stage, stdout, violations};
+pub use guest::component;
 pub use power::{Cut, Power};
 pub use site::{Output, Plan, Site};
 pub use wait::{LONG, say, within};

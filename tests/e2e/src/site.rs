@@ -12,7 +12,7 @@ use std::{
 
 use tempfile::TempDir;
 use tokio::{
-    io::{AsyncBufReadExt, BufReader},
+    io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader},
     process::{Child, ChildStderr, Command},
     sync::{oneshot, watch},
 };
@@ -216,6 +216,27 @@ impl Site {
     /// What the server wrote on standard error since the first start.
     pub fn log(&self) -> String {
         lock(&self.log).clone()
+    }
+
+    /// The server's process id.
+    ///
+    /// # Panics
+    /// If no server runs.
+    pub fn pid(&self) -> u32 {
+        lock(&self.process).as_ref().and_then(|process| process.child.id()).expect("a server runs")
+    }
+
+    /// What the server measures, as `/metrics` shows it.
+    pub async fn metrics(&self) -> String {
+        let mut stream = tokio::net::TcpStream::connect(self.http()).await.expect("the server listens");
+        let request = format!("GET /metrics HTTP/1.1\r\nHost: {}\r\nConnection: close\r\n\r\n", self.http());
+        let mut answer = String::new();
+        let exchange = async {
+            stream.write_all(request.as_bytes()).await?;
+            stream.read_to_string(&mut answer).await
+        };
+        within("metrics are told", exchange).await.expect("the server answers");
+        answer
     }
 
     /// A connection to the server; waits until there is one.

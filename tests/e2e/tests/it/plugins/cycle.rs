@@ -133,6 +133,25 @@ async fn a_policy_of_berth_is_configured_by_name_and_its_books_are_read() {
 }
 
 #[tokio::test]
+async fn what_is_observed_is_observed_after_a_restart() {
+    let site = Site::started(Plan::default()).await;
+    plugin(&site, &["observe", "fair-share"]).await;
+    site.kill().await;
+    site.start().await;
+    assert_eq!(state(&site, "fair-share").await, "OBSERVED");
+    let (_, stream) = site.client().await.begin(&Job::new("a")).await;
+    within("a difference is found again", async {
+        while plugin(&site, &["diff", "fair-share"]).await["different"].as_u64() == Some(0) {}
+    })
+    .await;
+    drop(stream);
+    plugin(&site, &["observe", "fair-share", "--stop"]).await;
+    site.kill().await;
+    site.start().await;
+    assert_eq!(state(&site, "fair-share").await, "BUNDLED");
+}
+
+#[tokio::test]
 async fn an_activation_may_be_for_some_instances() {
     let site = Site::started(Plan::default()).await;
     let set = plugin(&site, &["activate", "priority-age", "--as", "rank", "--instance", "nightly*"]).await;

@@ -11,30 +11,14 @@ mod swap;
 use std::{
     collections::BTreeMap,
     path::{Path, PathBuf},
-    sync::{Mutex, PoisonError},
 };
 
 use berth_e2e::Site;
-use berth_guest::Toolchain;
 use serde_json::Value;
 
 /// The component of a crate in `plugins/`, in a file that carries its name.
 pub(crate) fn component(package: &'static str) -> PathBuf {
-    static BUILT: Mutex<BTreeMap<&str, PathBuf>> = Mutex::new(BTreeMap::new());
-    let mut built = BUILT.lock().unwrap_or_else(PoisonError::into_inner);
-    built.entry(package).or_insert_with(|| build(package)).clone()
-}
-
-fn build(package: &str) -> PathBuf {
-    let toolchain = Toolchain::find().expect("a compiler for guests is there: run `cargo xtask setup` once");
-    let here = std::env::var_os("CARGO_MANIFEST_DIR").expect("cargo names the folder of the package");
-    let plugins = Path::new(&here).join("../../plugins");
-    let scratch = PathBuf::from(env!("CARGO_TARGET_TMPDIR"));
-    // Beside our own target folder, and shared with the server's build script.
-    let target = scratch.parent().expect("the folder is inside the target folder").join("guests");
-    let component = scratch.join("e2e").join(format!("{package}.wasm"));
-    toolchain.build(&plugins, package, &target, &component).expect("the guest builds");
-    component
+    berth_e2e::component(package, env!("CARGO_TARGET_TMPDIR"))
 }
 
 /// A path as an argument.
