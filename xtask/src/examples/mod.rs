@@ -63,7 +63,8 @@ fn no_tools(what: &'static str) -> impl Fn(anyhow::Error) -> Failed {
 pub(crate) fn examples() -> Result<ExitCode> {
     let (mut passed, mut failed, mut skipped) = (0, 0, 0);
     for example in &EXAMPLES {
-        match build(example).and_then(|component| Ok(check(example, &component)?)) {
+        match build(example).and_then(|component| Ok(check(example, &component).and_then(|()| as_author(&component))?))
+        {
             Ok(()) => passed += 1,
             Err(Failed::NoTools(reason)) => {
                 println!("skipped {}: {reason}", example.folder);
@@ -98,6 +99,13 @@ fn check(example: &Example, component: &Path) -> Result<()> {
         anyhow::bail!("{} failed:\n{text}{}", shown(&test), String::from_utf8_lossy(&said.stderr));
     }
     Ok(())
+}
+
+/// Looks at it as its author would.
+fn as_author(component: &Path) -> Result<()> {
+    let mut check = cargo();
+    check.args(["run", "--release", "--quiet", "--package", "berth", "--", "plugin", "check"]).arg(component);
+    quietly(&mut check)
 }
 
 /// The component of an example. Built again only if a source, the contract or the way to build it changed.

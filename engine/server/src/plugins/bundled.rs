@@ -42,3 +42,28 @@ pub(crate) fn is_own(name: &str, digest: &str) -> bool {
 pub(crate) fn names() -> String {
     BUNDLED.iter().map(|own| own.name).collect::<Vec<_>>().join(", ")
 }
+
+#[cfg(test)]
+mod tests {
+    use berth_guest::BUNDLED;
+    use berth_plugin_host::{HostOptions, Limits};
+
+    use super::*;
+    use crate::plugins::{examples, settings::Settings};
+
+    /// Natively they are run in `plugins/`; what is shipped is the component.
+    #[test]
+    fn each_policy_answers_as_its_cases_say_as_a_component_too() {
+        assert_eq!(all().iter().map(|own| own.name).collect::<Vec<_>>(), BUNDLED);
+        let compiled = tempfile::tempdir().unwrap();
+        for own in all() {
+            let cases = format!("{}/../../plugins/{}/cases.toml", env!("CARGO_MANIFEST_DIR"), own.name);
+            let cases = std::fs::read_to_string(cases).unwrap();
+            let limits = Limits { plugins_max: 2, ..Limits::default() };
+            let folder = Some(compiled.path().to_owned());
+            let options = HostOptions { limits, compiled: folder, ..HostOptions::default() };
+            let report = examples::run(options, own.name, own.component, &Settings::default(), &cases).unwrap();
+            assert!(report.run > 2 && report.failures.is_empty(), "{}: {:?}", own.name, report.failures);
+        }
+    }
+}
