@@ -189,8 +189,8 @@ fn call(
         head_rank: &head_rank,
     };
     let guest = live.guests.choosing.as_ref().expect(EXPORTED);
-    let answer =
-        guest.call_choose(&mut live.store, for_guest, views, truncated).map_err(|error| Fault::from_call(&error))?;
+    let answer = guest.call_choose(&mut live.store, for_guest, views, truncated);
+    let answer = answer.map_err(|error| live.fault(&error))?;
     match answer.map(|index| index as usize) {
         Some(index) if index >= lanes.len() => Err(Fault::nonsense(format!("lane {index} of {}", lanes.len()))),
         answer => Ok(answer),

@@ -81,8 +81,8 @@ impl Fault {
         Self { kind: FaultKind::Nonsense, details: details.into() }
     }
 
-    /// What ended a call, from wasmtime's words for it.
-    pub(crate) fn from_call(error: &wasmtime::Error) -> Self {
+    /// What ended a call, from wasmtime's words for it, after those of the guest, if it had any.
+    pub(crate) fn from_call(error: &wasmtime::Error, last_words: Option<String>) -> Self {
         // With the backtrace of the guest, where there is one.
         let details = format!("{error:#}");
         let kind = match error.downcast_ref::<Trap>() {
@@ -95,7 +95,8 @@ impl Fault {
             None if details.contains("fuel allocated for hostcalls") => FaultKind::Output,
             None => FaultKind::Trap,
         };
-        Self { kind, details }
+        let words = last_words.filter(|_| kind == FaultKind::Trap);
+        Self { kind, details: words.map_or(details.clone(), |words| format!("{words}\n{details}")) }
     }
 }
 

@@ -8,6 +8,9 @@ use crate::bindings::{v0_1, v1};
 use crate::fault::Misuse;
 use crate::instance::{State, cut};
 
+/// What of a last message is kept for the fault that follows.
+const LAST_WORDS_BYTES_MAX: usize = 512;
+
 /// The imports of all versions of the contract. What of it a component may use is decided when it is loaded.
 pub(crate) fn add_to(linker: &mut Linker<State>) -> wasmtime::Result<()> {
     v0_1::log::add_to_linker::<State, HasSelf<State>>(linker, |state| state)?;
@@ -33,6 +36,9 @@ impl State {
 
     fn log(&mut self, level: v1::log::Level, text: &str) {
         let (context, limits) = (&self.context, &self.context.limits);
+        if matches!(level, v1::log::Level::Error) {
+            self.last_words = Some(cut(text, LAST_WORDS_BYTES_MAX).to_owned());
+        }
         if self.messages >= limits.log_lines_max {
             return;
         }

@@ -10,7 +10,7 @@ use wasmtime::{ResourceLimiter, Store, StoreContextMut, UpdateDeadline};
 use crate::context::Context;
 use crate::epoch::TICK;
 use crate::exports::{Guests, Indices};
-use crate::fault::OverLimit;
+use crate::fault::{Fault, OverLimit};
 use crate::stats::Function;
 
 /// How often a deadline is moved for a call that had to wait for a processor.
@@ -39,6 +39,8 @@ pub(crate) struct State {
     pub(crate) instance: String,
     /// Messages written in this call.
     pub(crate) messages: u32,
+    /// The last message of this call that told of an error: a panic says there what happened, and then traps.
+    pub(crate) last_words: Option<String>,
     /// The time of this call, once it was asked for.
     pub(crate) now_ms: Option<u64>,
     /// The table as this call sees it, once it was asked for.
@@ -69,6 +71,7 @@ impl Blueprint {
             function: None,
             instance: String::new(),
             messages: 0,
+            last_words: None,
             now_ms: None,
             kv: None,
             transaction: None,
@@ -98,12 +101,18 @@ impl Blueprint {
 }
 
 impl Live {
+    /// What ended a call.
+    pub(crate) fn fault(&mut self, error: &wasmtime::Error) -> Fault {
+        Fault::from_call(error, self.store.data_mut().last_words.take())
+    }
+
     /// To be called before each call.
     pub(crate) fn begin(&mut self, function: Function, instance: &str) {
         self.calls += 1;
         let state = self.store.data_mut();
         state.function = Some(function);
         state.messages = 0;
+        state.last_words = None;
         state.now_ms = None;
         state.kv = None;
         state.transaction = None;

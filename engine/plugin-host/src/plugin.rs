@@ -202,7 +202,7 @@ impl Plugin {
             let mut taken = self.pool.take(self.context.limits.deadline(call.function))?;
             let live = taken.live();
             live.begin(call.function, call.instance);
-            let answer = ask(live).map_err(|error| Fault::from_call(&error))?;
+            let answer = ask(live).map_err(|error| live.fault(&error))?;
             let checked = check(answer)?;
             taken.give_back();
             Ok(checked)
@@ -224,7 +224,7 @@ impl Plugin {
             let answer = ask(live);
             // Back whatever happened: the caller throws it away itself if the events were not handled.
             *kv = live.store.data_mut().transaction.take().unwrap_or_default();
-            let answer = answer.map_err(|error| Fault::from_call(&error))?;
+            let answer = answer.map_err(|error| live.fault(&error))?;
             taken.give_back();
             Ok(answer)
         })
