@@ -133,10 +133,9 @@ impl House {
         let listeners = Arc::new(Listeners::new(engine.clone(), LISTEN_LINGER));
         let mut plugins = None;
         if let Some(in_force) = policies.plugins {
-            let (policy, registry) = in_force.attach(engine.clone(), listeners.clone(), &config.instances);
-            let service = PluginService { registry: registry.clone() };
-            routes.add_service(PluginsServer::new(service).max_decoding_message_size(4 << 20));
-            plugins = Some((policy, registry));
+            let registry = in_force.attach(engine.clone(), listeners.clone(), &config.instances);
+            plugins = Some(registry.clone());
+            routes.add_service(PluginsServer::new(PluginService { registry }).max_decoding_message_size(4 << 20));
         }
         let door = coordinate::door(config, work.clone(), &engine);
         let of_work = WorkMetrics::new(&config.raw.coordinate.namespace, work.clone(), door.figures());

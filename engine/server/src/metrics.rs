@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use berth_core::Counts;
-use berth_plugin_host::{FaultKind, Function, Interface, PluginPolicy};
+use berth_plugin_host::{FaultKind, Function, Interface};
 use berth_runtime::{
     Counters, Engine,
     feed::{ListenerState, Listeners},
@@ -15,7 +15,10 @@ use prometheus_client::{
 };
 
 pub(crate) use self::work::WorkMetrics;
-use crate::{figures::PluginFigures, plugins::registry::Registry as Versions};
+use crate::{
+    figures::PluginFigures,
+    plugins::registry::{Measured, Registry as Versions},
+};
 
 mod work;
 
@@ -25,7 +28,7 @@ type Labels = Vec<(&'static str, String)>;
 pub(crate) struct Metrics {
     engine: Engine,
     commits: Arc<Counters>,
-    plugins: Option<(Arc<PluginPolicy>, Arc<Versions>)>,
+    plugins: Option<Arc<Versions>>,
     listeners: Arc<Listeners>,
     work: WorkMetrics,
 }
@@ -34,7 +37,7 @@ impl Metrics {
     pub(crate) fn new(
         engine: Engine,
         commits: Arc<Counters>,
-        plugins: Option<(Arc<PluginPolicy>, Arc<Versions>)>,
+        plugins: Option<Arc<Versions>>,
         listeners: Arc<Listeners>,
         work: WorkMetrics,
     ) -> Self {
@@ -70,10 +73,10 @@ impl Metrics {
         counter(&mut registry, "store_bytes", "Bytes of rows and feed that were committed", self.commits.bytes());
         let micros = u64::try_from(self.commits.time().as_micros()).unwrap_or(u64::MAX);
         counter(&mut registry, "store_commit_us", "Microseconds that group commits took", micros);
-        if let Some((plugins, versions)) = &self.plugins {
+        if let Some(plugins) = &self.plugins {
             Self::plugin_metrics(plugins, &mut registry);
-            quarantines(versions, &mut registry);
-            registry.register_collector(Box::new(PluginFigures::of(&plugins.active())));
+            quarantines(plugins, &mut registry);
+            registry.register_collector(Box::new(PluginFigures::of(&plugins.in_force())));
         }
         listener_metrics(&self.listeners, &mut registry);
         self.work.register(&mut registry).await;
@@ -82,7 +85,7 @@ impl Metrics {
         text
     }
 
-    fn plugin_metrics(plugins: &PluginPolicy, registry: &mut Registry) {
+    fn plugin_metrics(plugins: &Versions, registry: &mut Registry) {
         let (questions, memo, calls) = (
             Family::<Labels, Counter>::default(),
             Family::<Labels, Counter>::default(),
@@ -90,19 +93,18 @@ impl Metrics {
         );
         let (faults, instances) = (Family::<Labels, Counter>::default(), Family::<Labels, Gauge>::default());
         let quarantined = Family::<Labels, Gauge>::default();
-        let active = plugins.active();
-        for loaded in active.plugins().values() {
+        for Measured { version, plugin: loaded, quarantined: is_quarantined } in plugins.measured() {
             let plugin = loaded.stats();
             let exported: Vec<&str> = loaded.exports().iter().map(Interface::name).collect();
             let named = |more: &[(&'static str, &str)]| -> Labels {
-                [("plugin", plugin.name.as_str()), ("digest", plugin.digest.as_str())]
+                [("plugin", plugin.name.as_str()), ("digest", version.as_str())]
                     .iter()
                     .chain(more)
                     .map(|(key, value)| (*key, (*value).to_owned()))
                     .collect()
             };
             instances.get_or_create(&named(&[])).set(plugin.instances.into());
-            quarantined.get_or_create(&named(&[])).set(plugin.quarantined.into());
+            quarantined.get_or_create(&named(&[])).set(is_quarantined.into());
             for function in Function::ALL.into_iter().filter(|function| exported.contains(&function.interface())) {
                 let stats = plugin.function(function);
                 let labels = named(&[("function", function.name())]);
@@ -119,11 +121,11 @@ impl Metrics {
         registry.register("plugin_memo_hits", "Questions that were answered from memory", memo);
         registry.register("plugin_guest_calls", "Calls into a guest", calls);
         registry.register("plugin_faults", "Calls that ended in a fault", faults);
-        let generation = i64::try_from(plugins.active().number()).unwrap_or(i64::MAX);
+        let generation = i64::try_from(plugins.in_force().number()).unwrap_or(i64::MAX);
         let generations: Gauge = Gauge::default();
         generations.set(generation);
         registry.register("plugin_generation", "Changes of the active policies since the server started", generations);
-        registry.register("plugin_quarantined", "1 if a plugin that is in force is in quarantine", quarantined);
+        registry.register("plugin_quarantined", "1 if a version is in quarantine", quarantined);
         registry.register("plugin_instances", "Instances of a plugin that exist now", instances);
     }
 }

@@ -8,7 +8,7 @@ use std::{
 
 use anyhow::Context;
 use berth_core::{InstanceName, PolicyChanged};
-use berth_plugin_host::{Host, HostOptions, Limits, Observer, PluginPolicy, Quarantined, Services};
+use berth_plugin_host::{Host, HostOptions, Limits, Observer, Quarantined, Services};
 use berth_runtime::{
     Engine,
     builtin::BuiltinPolicy,
@@ -37,7 +37,6 @@ pub(crate) struct Policies {
 
 /// Plugins that answer, before there is an engine.
 pub(crate) struct InForce {
-    policy: Arc<PluginPolicy>,
     registry: Registry,
     /// To be stored when the engine runs.
     batch: Batch,
@@ -69,7 +68,7 @@ pub(crate) fn start(config: &Config, store: &Arc<dyn Store>, partition: Partitio
     let host = host(config, services, Some(compiled.clone()))?;
     let registry = Registry::open(host, store.clone(), partition, trusted(config)?, compiled)?;
     let Started { policy, batch, told } = registry.start(&file(config))?;
-    let in_force = InForce { policy: policy.clone(), registry, batch, told, desk, fallen };
+    let in_force = InForce { registry, batch, told, desk, fallen };
     Ok(Policies { policy, plugins: Some(in_force) })
 }
 
@@ -110,13 +109,8 @@ fn compiled_folder(data: &Path) -> PathBuf {
 
 impl InForce {
     /// Gives the plugins their engine, stores what was decided at start, and follows what the host tells.
-    pub(crate) fn attach(
-        self,
-        engine: Engine,
-        listeners: Arc<Listeners>,
-        instances: &[String],
-    ) -> (Arc<PluginPolicy>, Arc<Registry>) {
-        let Self { policy, registry, batch, told, desk, mut fallen } = self;
+    pub(crate) fn attach(self, engine: Engine, listeners: Arc<Listeners>, instances: &[String]) -> Arc<Registry> {
+        let Self { registry, batch, told, desk, mut fallen } = self;
         desk.open(listeners.clone());
         let instances = instances.iter().map(|name| InstanceName::from(name.as_str())).collect();
         registry.attach(engine, listeners, instances);
@@ -134,6 +128,6 @@ impl InForce {
                 }
             }
         });
-        (policy, registry)
+        registry
     }
 }
