@@ -13,14 +13,14 @@ use berth_proto::admin::{
 use serde_json::json;
 use tonic::transport::Channel;
 
-use self::shown::{digits, print_set, print_version, roles, set_json, short, version_json};
+use self::shown::{digits, first_line, print_set, print_version, roles, set_json, short, version_json};
 use super::{ago, answer, ask, table};
 use crate::{
     cli::{
         RemoteArgs,
         plugin::{
-            ActivateArgs, DiffArgs, KvArgs, LoadArgs, ObserveArgs, QuarantineArgs, RollbackArgs, ServerCommands,
-            VersionArgs,
+            ActivateArgs, CandidateArgs, DiffArgs, KvArgs, LoadArgs, ObserveArgs, QuarantineArgs, RollbackArgs,
+            ServerCommands, VersionArgs,
         },
     },
     plugins::{settings::Settings, source},
@@ -40,7 +40,7 @@ pub(crate) fn run(remote: &RemoteArgs, command: ServerCommands) -> anyhow::Resul
                 let version = answer(client.show(ShowPluginRequest { name, digest }).await)?;
                 if as_json { println!("{}", version_json(&version)) } else { print_version(&version) }
             }
-            ServerCommands::Observe(ObserveArgs { version: VersionArgs { name, digest }, stop }) => {
+            ServerCommands::Observe(ObserveArgs { version: CandidateArgs { name, digest }, stop }) => {
                 let request = ObserveRequest { name: name.clone(), digest, stop };
                 let version = answer(client.observe(request).await)?.version.unwrap_or_default();
                 match (as_json, stop) {
@@ -52,7 +52,7 @@ pub(crate) fn run(remote: &RemoteArgs, command: ServerCommands) -> anyhow::Resul
                 }
             }
             ServerCommands::Diff(DiffArgs { name, limit }) => diff(&mut client, name, limit, as_json).await?,
-            ServerCommands::Activate(ActivateArgs { version: VersionArgs { name, digest }, roles, instances }) => {
+            ServerCommands::Activate(ActivateArgs { version: CandidateArgs { name, digest }, roles, instances }) => {
                 let request = ActivateRequest { name, digest, roles, instances };
                 print_set(&answer(client.activate(request).await)?, as_json);
             }
@@ -60,8 +60,12 @@ pub(crate) fn run(remote: &RemoteArgs, command: ServerCommands) -> anyhow::Resul
                 print_set(&answer(client.rollback(RollbackRequest { set }).await)?, as_json);
             }
             ServerCommands::Quarantine(QuarantineArgs { version: VersionArgs { name, digest }, reason, release }) => {
-                let request = QuarantineRequest { name, digest, reason, release };
-                print_set(&answer(client.quarantine(request).await)?, as_json);
+                let request = QuarantineRequest { name: name.clone(), digest, reason, release };
+                let set = answer(client.quarantine(request).await)?;
+                if release && !as_json {
+                    println!("{name} is released; nothing becomes active by this");
+                }
+                print_set(&set, as_json);
             }
             ServerCommands::Unload(VersionArgs { name, digest }) => {
                 answer(client.unload(UnloadRequest { name: name.clone(), digest }).await)?;
@@ -75,7 +79,7 @@ pub(crate) fn run(remote: &RemoteArgs, command: ServerCommands) -> anyhow::Resul
                     let row = |set: &PolicySet| {
                         let plugins: Vec<_> = set.plugins.iter().map(|plugin| plugin.name.as_str()).collect();
                         let number = format!("{}{}", set.number, if set.active { " (active)" } else { "" });
-                        vec![number, ago(set.activated_at.as_ref()), set.why.clone(), plugins.join(", ")]
+                        vec![number, ago(set.activated_at.as_ref()), first_line(&set.why), plugins.join(", ")]
                     };
                     table::print(&["SET", "AGE", "WHY", "PLUGINS"], sets.iter().map(row).collect());
                 }

@@ -79,6 +79,16 @@ pub(crate) struct VersionArgs {
     pub(crate) digest: String,
 }
 
+/// The same, where the newest version is meant.
+#[derive(Args, Clone)]
+pub(crate) struct CandidateArgs {
+    /// Name of the plugin
+    pub(crate) name: String,
+    /// First digits of the digest [default: the version that was loaded last]
+    #[arg(long, default_value = "", hide_default_value = true)]
+    pub(crate) digest: String,
+}
+
 /// A component with what an operator says of it.
 #[derive(Args, Clone)]
 pub(crate) struct LoadArgs {
@@ -153,7 +163,7 @@ impl LoadArgs {
 #[derive(Args)]
 pub(crate) struct ObserveArgs {
     #[command(flatten)]
-    pub(crate) version: VersionArgs,
+    pub(crate) version: CandidateArgs,
     /// End it
     #[arg(long)]
     pub(crate) stop: bool,
@@ -171,7 +181,7 @@ pub(crate) struct DiffArgs {
 #[derive(Args)]
 pub(crate) struct ActivateArgs {
     #[command(flatten)]
-    pub(crate) version: VersionArgs,
+    pub(crate) version: CandidateArgs,
     /// What it is to answer (properties, lane, rank, limits, affinity, history, again, choose, create-job, queue-job,
     /// after-attempt, before-prune, events); may be given several times [default: what the plugin of this name answers
     /// now, else everything that it exports, and the columns that its examples show]

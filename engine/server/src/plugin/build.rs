@@ -42,6 +42,10 @@ fn from_file(args: &BuildArgs) -> anyhow::Result<PathBuf> {
         bytes.starts_with(&COMPONENT),
         "{shown} is not WebAssembly: expected a component, or the folder of a crate"
     );
+    let named = args.dir.file_stem().and_then(|stem| stem.to_str()).unwrap_or("plugin");
+    if let Err(why) = super::local::accepts(named, &bytes) {
+        bail!("{shown} is no component that Berth can ask: {why}");
+    }
     let out = args.out.clone().unwrap_or_else(|| args.dir.clone());
     if out != args.dir {
         fs::write(&out, bytes).with_context(|| format!("cannot write {}", out.display()))?;

@@ -14,18 +14,23 @@ use serde_json::{Value, json};
 use crate::{
     admin::table,
     cli::plugin::{BenchArgs, LoadArgs, RunArgs, TestArgs},
-    plugins::{answerer::ComponentAnswerer, bundled, source, versions::exports_of},
+    plugins::{answerer::ComponentAnswerer, bundled, examples, settings::Settings, source, versions::exports_of},
 };
 
 /// A component, read and loaded.
 struct Loaded {
     name: String,
     digest: String,
+    component: Vec<u8>,
+    settings: Settings,
     answerer: ComponentAnswerer,
 }
 
 fn load(args: &LoadArgs) -> anyhow::Result<Loaded> {
     let name = args.plugin_name()?;
+    if args.signature.is_some() {
+        bail!("--signature: the server has the keys; ask it with: berth plugin load --check");
+    }
     let (component, digest) = match args.bundled() {
         Some(bundled) => {
             let own = bundled::find(bundled);
@@ -41,22 +46,35 @@ fn load(args: &LoadArgs) -> anyhow::Result<Loaded> {
         bail!("{} has digest {digest}; --digest asks for {pinned}", args.source);
     }
     let mut settings = args.settings()?;
-    // On the author's machine nothing has to be granted.
-    settings.grants = Grant::ALL.map(|grant| grant.name().to_owned()).to_vec();
-    let options = HostOptions { limits: Limits { plugins_max: 2, ..Limits::default() }, ..HostOptions::default() };
-    let answerer = ComponentAnswerer::new(options, &name, &component, &settings);
+    if settings.grants.is_empty() {
+        // On the author's machine nothing has to be granted, unless somebody wants to know whether it will do.
+        settings.grants = Grant::ALL.map(|grant| grant.name().to_owned()).to_vec();
+    }
+    let answerer = ComponentAnswerer::new(options(), &name, &component, &settings);
     let answerer = answerer.map_err(anyhow::Error::msg)?;
-    Ok(Loaded { name, digest, answerer })
+    Ok(Loaded { name, digest, component, settings, answerer })
+}
+
+fn options() -> HostOptions {
+    HostOptions { limits: Limits { plugins_max: 2, ..Limits::default() }, ..HostOptions::default() }
+}
+
+/// Says whether the host takes a component.
+pub(super) fn accepts(name: &str, component: &[u8]) -> Result<(), String> {
+    let settings = Settings { grants: Grant::ALL.map(|grant| grant.name().to_owned()).to_vec(), ..Settings::default() };
+    let mut answerer = ComponentAnswerer::new(options(), name, component, &settings)?;
+    answerer.plugin().map(drop).map_err(|fault| fault.to_string())
 }
 
 pub(super) fn check(args: &LoadArgs, as_json: bool) -> anyhow::Result<ExitCode> {
     let mut loaded = load(args)?;
     let plugin = loaded.answerer.plugin().map_err(|fault| anyhow::anyhow!("{fault}"))?;
-    let cases = cases::read(plugin.examples())?;
-    let outcomes = cases::run(&cases, &mut loaded.answerer);
-    let failures: Vec<String> =
-        outcomes.iter().filter(|outcome| outcome.result.is_err()).map(ToString::to_string).collect();
     let (exports, cost) = (exports_of(&plugin), plugin.load_cost());
+    // As a server judges that loads it.
+    let Loaded { name, component, settings, .. } = &loaded;
+    let report = examples::run(options(), name, component, settings, plugin.examples()).map_err(anyhow::Error::msg)?;
+    let mut failures = report.failures;
+    failures.extend(examples::try_settings(options(), name, component, settings, &exports).err());
     let imports: Vec<&str> = plugin.imports().iter().map(|import| import.name()).collect();
     let asked: Vec<&str> = Function::ALL
         .iter()
@@ -72,7 +90,7 @@ pub(super) fn check(args: &LoadArgs, as_json: bool) -> anyhow::Result<ExitCode> 
                 "exports": exports, "asked": asked, "imports": imports, "bytes": cost.bytes,
                 "compile_ms": u64::try_from(compile_ms).unwrap_or(u64::MAX),
                 "config_schema": plugin.config_schema().and_then(|schema| serde_json::from_str::<Value>(schema).ok()),
-                "examples": cases.len(), "failures": failures,
+                "examples": report.run, "failures": failures,
             })
         );
     } else {
@@ -83,7 +101,7 @@ pub(super) fn check(args: &LoadArgs, as_json: bool) -> anyhow::Result<ExitCode> 
         println!("asked     {}", or_none(&asked));
         println!("imports   {}: what an operator must grant; log and config are by default", or_none(&imports));
         println!("size      {} bytes, compiled in {compile_ms} ms", cost.bytes);
-        println!("examples  {}, {} failed", cases.len(), failures.len());
+        println!("examples  {}, {} failed", report.run, failures.len());
         failures.iter().for_each(|failure| println!("{failure}"));
     }
     Ok(if failures.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
@@ -104,6 +122,12 @@ fn cases_of(args: &TestArgs, loaded: &mut Loaded) -> anyhow::Result<Vec<Case>> {
 
 pub(super) fn test(args: &TestArgs, as_json: bool) -> anyhow::Result<ExitCode> {
     let mut loaded = load(&args.load)?;
+    if args.cases.is_none() {
+        // The component's own examples say what it does with its defaults, as when a server loads it.
+        let settings = Settings { config: serde_json::Map::new(), ..loaded.settings.clone() };
+        let answerer = ComponentAnswerer::new(options(), &loaded.name, &loaded.component, &settings);
+        loaded.answerer = answerer.map_err(anyhow::Error::msg)?;
+    }
     let cases = cases_of(args, &mut loaded)?;
     let outcomes = cases::run(&cases, &mut loaded.answerer);
     let failed = outcomes.iter().filter(|outcome| outcome.result.is_err()).count();

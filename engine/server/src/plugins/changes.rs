@@ -9,10 +9,10 @@ use berth_runtime::{feed::shadow_name, store::Batch};
 use tokio::sync::oneshot;
 
 use super::{
-    examples,
+    bundled, examples,
     ledger::{Refused, VersionKey},
     registry::{Registry, RegistryError},
-    rows::{self, SetRow},
+    rows::{self, SetRow, VersionRow},
     set::PolicySet,
     told::{self, What},
     versions::{component_of, exports_of, now_ms, short},
@@ -47,6 +47,11 @@ impl Registry {
         let plugin = self.plugin(&key).await?;
         let own = examples::roles(&exports_of(&plugin), plugin.examples());
         let set = self.look(|ledger, _| ledger.with_active(&key, roles, instances, &own))?;
+        let active = self.active();
+        if active.set == set {
+            // A set that is the same as the one before it would be what a rollback goes back to.
+            return Ok(active);
+        }
         let generation = self.generation(&set).await?;
         let told = told::between(&self.active().set, &set, What::Activated);
         let why = format!("{name}@{} was activated", short(&key.1));
@@ -106,9 +111,15 @@ impl Registry {
             rows::delete_component(&mut batch, component_of(&key.1));
             self.host.forget_compiled(component_of(&key.1));
         }
-        self.lock().loaded.remove(&key);
+        {
+            let mut state = self.lock();
+            state.loaded.remove(&key);
+            if bundled::is_own(&key.0, &key.1) {
+                state.ledger.add_version(VersionRow::bundled(&key.0, &key.1));
+            }
+        }
         // Left behind by a server that was killed while it observed the version.
-        self.hearing().listeners.forget(&shadow_name(&key.0, short(component_of(&key.1)))).await?;
+        self.hearing().listeners.forget(&shadow_name(&key.0, &short(component_of(&key.1)))).await?;
         self.tell(batch, vec![told::lost(&key, What::Unloaded)]).await
     }
 

@@ -1,7 +1,7 @@
 //! The examples that a component carries, asked of the component itself.
 
 use berth_plugin_host::HostOptions;
-use berth_policy_cases as cases;
+use berth_policy_cases::{self as cases, Answerer, Function};
 
 use super::{answerer::ComponentAnswerer, set::Role, settings::Settings};
 
@@ -44,6 +44,44 @@ pub(crate) fn run(
         run: u32::try_from(outcomes.len()).unwrap_or(u32::MAX),
         failures: failed.map(ToString::to_string).collect(),
     })
+}
+
+/// Asks each function that can be asked out of nothing once, with the operator's configuration. A policy that cannot work
+/// with it, though its schema allows it, fails now, and not at the first job. To refuse the question is no failure.
+pub(crate) fn try_settings(
+    options: HostOptions,
+    name: &str,
+    component: &[u8],
+    settings: &Settings,
+    exports: &[String],
+) -> Result<(), String> {
+    let asked: Vec<cases::Question> = Function::ALL
+        .iter()
+        .filter(|function| exports.iter().any(|own| own == function.interface()))
+        .filter_map(|function| {
+            let question = match function {
+                Function::Place => serde_json::json!({ "jobs": [{}] }),
+                Function::ExecutionProperties
+                | Function::WorkerProperties
+                | Function::BeforeCreateJob
+                | Function::BeforeQueueJob
+                | Function::AfterAttempt => serde_json::json!({}),
+                _ => return None,
+            };
+            cases::Question::read(*function, question).ok()
+        })
+        .collect();
+    if asked.is_empty() {
+        return Ok(());
+    }
+    let mut answerer = ComponentAnswerer::new(options, name, component, settings)?;
+    for question in asked {
+        if let Err(cases::Fault::Faulted(what)) = answerer.ask(&question) {
+            let (function, what) = (question.function(), what.lines().next().unwrap_or_default());
+            return Err(format!("config: with this configuration the plugin fails at {function}: {what}"));
+        }
+    }
+    Ok(())
 }
 
 /// What a plugin answers if nobody says: everything that it exports; of the columns of `place` those that its examples

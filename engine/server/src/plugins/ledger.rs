@@ -137,7 +137,14 @@ impl Ledger {
             names.dedup();
             return Err(Refused::Unknown(format!("no plugin {name:?} is loaded; there are: {}", names.join(", "))));
         }
-        let fitting: Vec<_> = own.iter().filter(|row| row.digest.starts_with(digits)).collect();
+        let mut fitting: Vec<_> = own.iter().filter(|row| has_digits(&row.digest, digits)).collect();
+        if !digits.is_empty() && fitting.len() > 1 {
+            // Digits without those of settings are the name of the version that has none.
+            fitting.sort_by_key(|row| row.digest.contains('+'));
+            if !fitting[0].digest.contains('+') && fitting[1].digest.contains('+') {
+                fitting.truncate(1);
+            }
+        }
         let found = match (fitting.as_slice(), digits.is_empty()) {
             ([], _) => {
                 let digests: Vec<_> = own.iter().map(|row| row.digest.as_str()).collect();
@@ -212,6 +219,22 @@ impl Ledger {
         if wanted.is_empty() {
             wanted = own.to_vec();
         }
+        if let Some(active) = base.plugins.get(&key.0).filter(|active| **active != key.1) {
+            let elsewhere = base.instances.iter().filter(|(pattern, roles)| {
+                !instances.is_empty()
+                    && !instances.contains(pattern)
+                    && roles.values().flatten().any(|own| *own == key.0)
+            });
+            let elsewhere: Vec<_> = elsewhere.map(|(pattern, _)| pattern.as_str()).collect();
+            if !elsewhere.is_empty() {
+                let (name, active, patterns) = (&key.0, short(active), elsewhere.join(", "));
+                return Err(Refused::Not(format!(
+                    "{name}@{active} answers for instances {patterns}, too, and a set has one version of a plugin: load \
+                     the new one under a name of its own (berth plugin load ... --name {name}-2) and activate that here, \
+                     or activate it without --instance"
+                )));
+            }
+        }
         Ok(base.with(&key.0, &key.1, &wanted, instances))
     }
 
@@ -229,7 +252,9 @@ impl Ledger {
                 None => Ok((number, row.set.clone())),
             };
         }
-        let usable = self.older().find(|row| self.unusable_in(&row.set).is_none());
+        // Back to what is the same would change nothing.
+        let other = |row: &&SetRow| self.active().is_none_or(|active| active.set != row.set);
+        let usable = self.older().filter(other).find(|row| self.unusable_in(&row.set).is_none());
         let none = || Refused::Not("there is no older set to go back to".to_owned());
         usable.map(|row| (row.number, row.set.clone())).ok_or_else(none)
     }
@@ -335,6 +360,13 @@ impl Ledger {
     fn is_usable(&self, name: &str, digest: &str) -> bool {
         self.versions.get(&(name.to_owned(), digest.to_owned())).is_some_and(|row| row.quarantine.is_none())
     }
+}
+
+/// Whether a version can be meant by these digits: the first of its component, and after a `+` those of its settings.
+fn has_digits(version: &str, digits: &str) -> bool {
+    let Some((component, settings)) = digits.split_once('+') else { return version.starts_with(digits) };
+    let own = version.split_once('+');
+    own.is_some_and(|(own, of_settings)| own.starts_with(component) && of_settings.starts_with(settings))
 }
 
 #[cfg(test)]

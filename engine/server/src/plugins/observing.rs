@@ -134,7 +134,7 @@ impl Registry {
     }
 
     async fn begin_observation(self: &Arc<Self>, key: VersionKey) -> Result<(), RegistryError> {
-        let shadow = shadow_name(&key.0, short(component_of(&key.1)));
+        let shadow = shadow_name(&key.0, &short(component_of(&key.1)));
         let (registry, of_thread, table) = (Arc::clone(self), key.clone(), shadow.clone());
         let plugin = blocking(move || {
             registry.load_stored_with(&of_thread, |options| LoadOptions { table: Some(table), ..options })

@@ -8,12 +8,12 @@ use std::{
 };
 
 use berth_core::InstanceName;
-use berth_plugin_host::{Host, HostOptions, Limits, LoadOptions, Plugin, PluginPolicy};
+use berth_plugin_host::{Generation, Host, HostOptions, Limits, LoadOptions, Plugin, PluginPolicy};
 use berth_runtime::{
     Engine, EngineError,
     feed::Listeners,
     plugins::{KvEntry, KvView},
-    store::{Batch, PartitionId, Store},
+    store::{Batch, PartitionId, Store, StoreError},
 };
 use bytes::Bytes;
 
@@ -26,7 +26,7 @@ use super::{
     rows::{self, VersionRow},
     settings::{self, Settings},
     source::{self, TrustedKey},
-    versions::{component_of, load_options, now_ms, version_id},
+    versions::{component_of, exports_of, load_options, now_ms, version_id},
 };
 
 /// Room that is left for versions that come: one that is loaded, one that is tried out, one for a swap.
@@ -90,6 +90,14 @@ pub(super) struct State {
     pub(super) observed: Option<Observed>,
 }
 
+/// A version that is in memory, to be measured.
+pub(crate) struct Measured {
+    /// Its digest, with that of its settings.
+    pub(crate) version: String,
+    pub(crate) plugin: Arc<Plugin>,
+    pub(crate) quarantined: bool,
+}
+
 impl Registry {
     /// With what is stored. Nothing is loaded yet.
     pub(crate) fn open(
@@ -125,6 +133,25 @@ impl Registry {
         assert!(self.attached.set(attached).is_ok(), "a registry belongs to one engine");
     }
 
+    /// All versions in memory: also those that a fault took out of service, because that is when somebody looks.
+    pub(crate) fn measured(&self) -> Vec<Measured> {
+        let state = self.lock();
+        let mut measured = Vec::new();
+        let observed = state.observed.as_ref();
+        let observed = observed.map(|observed| (observed.key(), observed.plugin()));
+        let others = state.loaded.iter().filter(|(key, _)| observed.is_none_or(|(observed, _)| observed != *key));
+        for (key, plugin) in others.chain(observed) {
+            let quarantined = state.ledger.version(key).is_some_and(|row| row.quarantine.is_some());
+            measured.push(Measured { version: key.1.clone(), plugin: Arc::clone(plugin), quarantined });
+        }
+        measured
+    }
+
+    /// The plugins that answer now.
+    pub(crate) fn in_force(&self) -> Arc<Generation> {
+        self.policy().active()
+    }
+
     /// Looks at the ledger and at what is loaded.
     pub(crate) fn look<R>(&self, look: impl FnOnce(&Ledger, &HashMap<VersionKey, Arc<Plugin>>) -> R) -> R {
         let state = self.lock();
@@ -135,7 +162,7 @@ impl Registry {
     pub(crate) fn check(&self, wanted: &Wanted) -> Result<(Arc<Plugin>, Report), RegistryError> {
         self.verify(wanted)?;
         let plugin = self.compile(&wanted.name, &wanted.component, &wanted.settings, |options| options)?;
-        let report = self.examples(&wanted.name, &wanted.component, &wanted.settings, plugin.examples());
+        let report = self.examples(&wanted.name, &wanted.component, &wanted.settings, &plugin);
         Ok((plugin, report.map_err(RegistryError::Plugin)?))
     }
 
@@ -151,7 +178,13 @@ impl Registry {
         })
         .await?;
         report.verdict().map_err(RegistryError::Plugin)?;
-        if self.look(|ledger, _| ledger.version(&key).is_some_and(|row| row.loaded_at > 0)) {
+        if let Some(mut row) = self.look(|ledger, _| ledger.version(&key).filter(|row| row.loaded_at > 0).cloned()) {
+            // What was loaded last is what an activation without a digest means.
+            row.loaded_at = now_ms();
+            let mut batch = Batch::default();
+            rows::put_version(&mut batch, &row);
+            self.write(batch).await?;
+            self.lock().ledger.add_version(row);
             return Ok((key, true));
         }
         let bundled = bundled::is_own(&key.0, &digest);
@@ -206,6 +239,11 @@ impl Registry {
         observed.map(|observed| observed.plugin().clone()).or_else(|| state.loaded.get(key).cloned())
     }
 
+    /// A component that was loaded from a file or by the API.
+    pub(super) fn stored_component(&self, digest: &str) -> Result<Option<Bytes>, StoreError> {
+        rows::component(&*self.store, self.partition, digest)
+    }
+
     /// Compiles a version from the store, or from this binary.
     pub(super) fn load_stored(&self, key: &VersionKey) -> Result<Arc<Plugin>, RegistryError> {
         self.load_stored_with(key, |options| options)
@@ -221,7 +259,8 @@ impl Registry {
         let digest = component_of(&key.1);
         let component = match bundled::component(digest) {
             Some(component) => Bytes::from_static(component),
-            None => rows::component(&*self.store, self.partition, digest)
+            None => self
+                .stored_component(digest)
                 .map_err(|error| RegistryError::Server(error.to_string()))?
                 .ok_or_else(|| RegistryError::Server(format!("the component of {} is not stored", key.0)))?,
         };
@@ -239,12 +278,15 @@ impl Registry {
         name: &str,
         component: &[u8],
         settings: &Settings,
-        text: &str,
+        plugin: &Plugin,
     ) -> Result<Report, String> {
         // Two: a case with another configuration loads the component anew.
         let limits = Limits { plugins_max: 2, ..self.host.limits().clone() };
         let aside = HostOptions { limits, compiled: Some(self.compiled.clone()), ..HostOptions::default() };
-        examples::run(aside, name, component, settings, text)
+        let options =
+            || HostOptions { limits: aside.limits.clone(), compiled: aside.compiled.clone(), ..HostOptions::default() };
+        examples::try_settings(options(), name, component, settings, &exports_of(plugin))?;
+        examples::run(options(), name, component, settings, plugin.examples())
     }
 
     pub(super) fn verify(&self, wanted: &Wanted) -> Result<(), RegistryError> {

@@ -124,10 +124,14 @@ fn blob(folder: &Path, descriptor: &Descriptor) -> anyhow::Result<Vec<u8>> {
     Ok(bytes)
 }
 
-/// Whether one of the trusted keys signed the component. Without trusted keys everything is accepted.
+/// Whether one of the trusted keys signed the component. Without trusted keys everything is accepted that does not come
+/// with a signature: one that nobody can check must not look as if somebody had.
 pub(crate) fn check_signature(trusted: &[TrustedKey], component: &[u8], signature: &[u8]) -> Result<(), String> {
     if trusted.is_empty() {
-        return Ok(());
+        return match signature {
+            [] => Ok(()),
+            _ => Err("signature: this server has no key to check it with (policy.trusted_keys)".to_owned()),
+        };
     }
     if signature.is_empty() {
         return Err("signature: is not set; this server accepts signed plugins only (policy.trusted_keys)".to_owned());
@@ -223,6 +227,7 @@ mod tests {
         assert!(check_signature(&trusted, b"componenT", &sign(&pair)).is_err());
         assert!(check_signature(&trusted, b"component", b"").unwrap_err().contains("is not set"));
         assert!(check_signature(&[], b"component", b"").is_ok());
+        assert!(check_signature(&[], b"component", &sign(&pair)).unwrap_err().contains("no key"));
         assert!(TrustedKey::parse("xy").is_err());
     }
 }

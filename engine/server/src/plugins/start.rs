@@ -19,7 +19,7 @@ use super::{
     settings::{Limits, Settings},
     source::{self, digest_of},
     told::{self, What},
-    versions::{now_ms, version_id},
+    versions::{component_of, now_ms, version_id},
 };
 
 /// `[plugins.NAME]` of the configuration file.
@@ -29,6 +29,10 @@ pub(crate) struct FilePlugin {
     /// A component, or a folder in OCI image layout; without it, the bundled policy of this name.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) file: Option<PathBuf>,
+    /// The policy that comes with Berth, where the plugin has another name: so that it can be there with several
+    /// configurations.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) bundled: Option<String>,
     /// SHA-256 that the component must have.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) digest: Option<String>,
@@ -53,11 +57,15 @@ impl FilePlugin {
     }
 
     fn read(&self, name: &str) -> anyhow::Result<Wanted> {
-        let component = match (&self.file, bundled::find(name)) {
+        if self.file.is_some() && self.bundled.is_some() {
+            bail!("file and bundled are set: expected one of them");
+        }
+        let of_berth = self.bundled.as_deref().unwrap_or(name);
+        let component = match (&self.file, bundled::find(of_berth)) {
             (Some(path), _) => Bytes::from(source::read(&path.to_string_lossy()).context("file")?.component),
             (None, Some(own)) => Bytes::from_static(own.component),
             (None, None) => {
-                bail!("file: is not set, and no policy of this name comes with Berth: {}", bundled::names())
+                bail!("file: is not set, and no policy {of_berth:?} comes with Berth: {}", bundled::names())
             }
         };
         let signature = match &self.signature {
@@ -125,11 +133,12 @@ impl Registry {
         self.follow_binary(&mut batch);
         let mut named = Vec::new();
         for (name, plugin) in &file.plugins {
-            named.push(plugin.read(name).with_context(|| format!("plugins.{name}"))?);
+            let wanted = plugin.read(name).or_else(|error| self.stored_copy(name, plugin, error));
+            named.push(wanted.with_context(|| format!("plugins.{name}"))?);
         }
         // Components that come with Berth change with it, which is no reason to undo what was activated since.
-        let from_files = named.iter().filter(|wanted| bundled::find(&wanted.name).is_none());
-        let digests: Vec<_> = from_files.map(|wanted| digest_of(&wanted.component)).collect();
+        let digests: Vec<_> = named.iter().map(|wanted| digest_of(&wanted.component)).collect();
+        let digests: Vec<_> = digests.into_iter().filter(|digest| bundled::component(digest).is_none()).collect();
         let said = digest_of(&serde_json::to_vec(&(file, digests)).expect("a configuration is JSON"));
         let stored = self.look(|ledger, _| ledger.active().cloned().filter(|_| ledger.file_digest == said));
         let row = match stored {
@@ -152,6 +161,21 @@ impl Registry {
         self.put_policy(&policy);
         let told = told::between(&before, &row.set, What::Activated);
         Ok(Started { policy, batch, told })
+    }
+
+    /// What a file held when it was read last, where it cannot be read now: a server that has the policy comes up with it.
+    fn stored_copy(&self, name: &str, plugin: &FilePlugin, error: anyhow::Error) -> anyhow::Result<Wanted> {
+        let settings = plugin.settings();
+        let version = self.look(|ledger, _| {
+            let own =
+                ledger.versions().filter(|row| row.name == name && row.source == "file" && row.settings == settings);
+            own.max_by_key(|row| row.loaded_at).map(|row| row.digest.clone())
+        });
+        let stored = version.and_then(|version| self.stored_component(component_of(&version)).transpose());
+        let Some(component) = stored else { return Err(error) };
+        tracing::warn!(plugin = name, error = format!("{error:#}"), "the copy of a plugin in the store is used");
+        let digest = plugin.digest.clone().unwrap_or_default();
+        Ok(Wanted { name: name.to_owned(), component: component?, digest, settings, signature: Vec::new() })
     }
 
     /// What the file says is checked as if somebody had loaded it, and becomes the active set.

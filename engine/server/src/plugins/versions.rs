@@ -1,6 +1,9 @@
 //! What a version is, and what the host is told of it.
 
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::{
+    borrow::Cow,
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
 
 use berth_plugin_host::{Grant, Grants, Host, LoadOptions, Plugin};
 
@@ -20,9 +23,13 @@ pub(crate) fn component_of(version: &str) -> &str {
     version.split_once('+').map_or(version, |(digest, _)| digest)
 }
 
-/// As many digits of a digest as people need to tell versions apart.
-pub(crate) fn short(digest: &str) -> &str {
-    &digest[..digest.len().min(12)]
+/// As many digits of a version as people need to tell it from others: of its component, and of its settings.
+pub(crate) fn short(digest: &str) -> Cow<'_, str> {
+    let first = |digits: &str, most: usize| digits[..digits.len().min(most)].to_owned();
+    match digest.split_once('+') {
+        Some((component, settings)) => Cow::Owned(format!("{}+{}", first(component, 12), first(settings, 4))),
+        None => Cow::Borrowed(&digest[..digest.len().min(12)]),
+    }
 }
 
 /// What a version may import: what the operator said; else everything for a policy that comes with Berth, and log and
@@ -96,6 +103,8 @@ mod tests {
         assert_eq!(plain, "abcd");
         assert!(other.starts_with("abcd+") && other.len() == 13, "{other}");
         assert_eq!(component_of(&other), "abcd");
+        assert_eq!(short(&other), other[..9]);
+        assert_eq!(short(&"0123456789abcdef".repeat(4)), "0123456789ab");
     }
 
     #[test]

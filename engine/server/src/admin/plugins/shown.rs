@@ -22,9 +22,14 @@ pub(super) fn short(version: &PluginVersion) -> String {
     format!("{}@{}", version.name, digits(&version.digest))
 }
 
-/// As many digits of a digest as people need.
+/// As many digits of a version as people need; `--digest` takes them.
 pub(super) fn digits(digest: &str) -> String {
-    digest.chars().take(12).collect()
+    crate::plugins::versions::short(digest).into_owned()
+}
+
+/// What fits into a table of a text that may go on with a backtrace.
+pub(super) fn first_line(text: &str) -> String {
+    text.lines().next().unwrap_or_default().to_owned()
 }
 
 pub(super) fn print_set(set: &PolicySet, as_json: bool) {
@@ -32,7 +37,7 @@ pub(super) fn print_set(set: &PolicySet, as_json: bool) {
         println!("{}", set_json(set));
         return;
     }
-    println!("set {} is active: {}", set.number, set.why);
+    println!("set {} is active: {}", set.number, first_line(&set.why));
     for chain in &set.chains {
         println!("instances {}", chain.instances);
         for role in &chain.roles {

@@ -135,3 +135,37 @@ fn only_the_last_sets_are_remembered() {
     assert_eq!(forgotten, (1..=11).collect::<Vec<_>>());
     assert_eq!(ledger.active().unwrap().number, 31);
 }
+
+#[test]
+fn versions_that_differ_in_settings_are_told_apart() {
+    let mut ledger = Ledger::default();
+    for row in [version("fair", "aa11", 1), version("fair", "aa11+c6f7a864", 2), version("fair", "aa11+d0", 3)] {
+        ledger.add_version(row);
+    }
+    assert_eq!(ledger.find("fair", "aa11").unwrap(), key("fair", "aa11"));
+    assert_eq!(ledger.find("fair", "aa").unwrap(), key("fair", "aa11"));
+    assert_eq!(ledger.find("fair", "aa1+c6").unwrap(), key("fair", "aa11+c6f7a864"));
+    assert_eq!(ledger.find("fair", "sha256:aa11+d0").unwrap(), key("fair", "aa11+d0"));
+    assert!(ledger.find("fair", "aa11+e").unwrap_err().to_string().contains("no version"));
+}
+
+#[test]
+fn going_back_passes_over_what_is_the_same() {
+    let mut ledger = ledger();
+    let second = ledger.with_active(&key("fair", "aa22"), &[], &[], &[]).unwrap();
+    ledger.push(second.clone(), "second".into(), 20);
+    ledger.push(second, "the same again".into(), 30);
+    assert_eq!(ledger.rollback_to(0).unwrap().0, 1);
+}
+
+#[test]
+fn one_instance_does_not_change_the_version_of_the_others() {
+    let ledger = ledger();
+    let ci = ["ci".to_owned()];
+    let error = ledger.with_active(&key("fair", "aa22"), &[], &ci, &[Role::Lane]).unwrap_err().to_string();
+    assert!(error.contains("answers for instances *, too") && error.contains("--name fair-2"), "{error}");
+    let same = ledger.with_active(&key("fair", "aa11"), &[], &ci, &[Role::Rank]).unwrap();
+    assert!(same.has("fair", "aa11"));
+    let everywhere = ledger.with_active(&key("fair", "aa22"), &["lane".into()], &[], &[]).unwrap();
+    assert!(everywhere.has("fair", "aa22"));
+}
