@@ -5,6 +5,7 @@ mod defects;
 mod hostile;
 mod import;
 mod notation;
+mod parity;
 mod peer;
 mod pipelining;
 mod resent;

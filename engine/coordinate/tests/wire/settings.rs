@@ -1,5 +1,10 @@
 //! What an operator may set.
 
+use std::sync::{
+    Arc,
+    atomic::{AtomicBool, Ordering::Relaxed},
+};
+
 use berth_coordinate::Config;
 use berth_core::work::Rules;
 
@@ -24,4 +29,18 @@ fn min_gb_is_enforced_where_the_operator_says_so() {
     assert_eq!(client.call("get_work('w', {'available_gb': 3.9})"), "((None, None, None), None)");
     assert_eq!(client.call("get_work('w', {'available_gb': 4})"), "(('p', 'a', {}), None)");
     assert_eq!(client.call("get_work('w', {'available_gb': 0})"), "(('p', 'b', {}), None)");
+}
+
+#[test]
+fn units_are_refused_while_nothing_new_is_taken() {
+    let full = Arc::new(AtomicBool::new(true));
+    let is_full = full.clone();
+    let takes_work = move || if is_full.load(Relaxed) { Err("the disk is full".to_owned()) } else { Ok(()) };
+    let server = Server::with(Config::default().with_takes_work(Arc::new(takes_work)), Rules::default());
+    let client = &mut server.client();
+    assert_eq!(client.call("set_work_spec({'name': 'p'})"), "(True, None)");
+    assert_eq!(client.call("add_work_units('p', [('k', {})])"), "! the disk is full");
+    assert_eq!(client.call("count_work_units('p')"), "({}, None)");
+    full.store(false, Relaxed);
+    assert_eq!(client.call("add_work_units('p', [('k', {})])"), "(True, None)");
 }
