@@ -25,11 +25,19 @@ impl Registry {
     }
 
     /// What was decided before there was an engine is stored and told, who hears events begins, and what was observed is
-    /// observed again.
-    pub(crate) async fn begin(self: &Arc<Self>, batch: Batch, told: Vec<PolicyChanged>) -> Result<(), RegistryError> {
+    /// observed again. Where other policies are active than when the server ran last, jobs that are there are placed anew.
+    pub(crate) async fn begin(
+        self: &Arc<Self>,
+        mut batch: Batch,
+        told: Vec<PolicyChanged>,
+    ) -> Result<(), RegistryError> {
         let _changing = self.changing.lock().await;
+        let mark = (!told.is_empty()).then(|| self.engine().mark_replacement(&mut batch));
         self.tell(batch, told).await?;
         self.learn_asks().await?;
+        if mark.is_some() {
+            self.engine().replace_all(mark).await?;
+        }
         self.hearing().join(self.policy(), None, &self.policy().active()).await?;
         self.observe_again().await
     }

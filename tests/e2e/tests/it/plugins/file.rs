@@ -1,8 +1,8 @@
 //! The configuration file and the API change the same thing, and a restart undoes nothing.
 
-use std::path::Path;
+use std::{path::Path, time::Duration};
 
-use berth_e2e::{Plan, Site, digest};
+use berth_e2e::{Job, Plan, Site, digest, within};
 use serde_json::json;
 
 use super::{arg, component, plugin, refused, state, who};
@@ -118,4 +118,27 @@ async fn with_trusted_keys_a_component_must_be_signed_and_may_be_pinned() {
     configure(&site, &own.replace(&pinned, &"0".repeat(64)));
     let output = site.run(&site.serve_arguments()).await;
     assert!(output.stderr.contains("plugins.own: digest: the component has"), "{output:?}");
+}
+
+#[tokio::test]
+async fn jobs_that_are_there_are_placed_by_what_the_file_says_now() {
+    let site = Site::started(Plan::default()).await;
+    let client = site.client().await;
+    let (first, stream) = client.begin(&Job { do_not_cache: true, ..Job::new("waits") }).await;
+    let lane = async || site.ask(&["jobs", "show", &first.name, "--json"]).await.json()["lane"].clone();
+    assert_eq!(lane().await, "");
+    drop(stream);
+    site.kill().await;
+    configure(
+        &site,
+        "[plugins.fair-share]\nconfig = { without-tenant = \"instance\" }\n[policy.instances.\"*\"]\n\
+         properties = \"containment\"\nrank = \"reapi-priority\"\nlane = \"fair-share\"\n",
+    );
+    site.start().await;
+    within("the job is placed again", async {
+        while !lane().await.as_str().is_some_and(|lane| lane.starts_with("main/")) {
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    })
+    .await;
 }
