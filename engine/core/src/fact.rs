@@ -30,7 +30,7 @@ pub enum Fact {
         /// When.
         at: Timestamp,
     },
-    /// A finished handle was forgotten.
+    /// A handle that was over was forgotten.
     OperationDeleted {
         /// Which handle.
         operation: OperationId,

@@ -51,6 +51,8 @@ pub struct JobRow {
     pub again: Option<Timestamp>,
     /// What it carries with it if attempts of it failed and a policy was asked.
     pub setbacks: Option<Box<Setbacks>>,
+    /// When the attempt was offered that ended it; `None` if it is not over, or no bot had it then.
+    pub started_at: Option<Timestamp>,
     /// How it stands. The lease has a row of its own.
     pub state: JobRowState,
 }
@@ -62,6 +64,8 @@ pub struct OperationRow {
     pub operation: OperationId,
     /// When it was given up, if it was.
     pub cancelled: Option<Timestamp>,
+    /// Whether its client asked to forget it: it is not known any more, and stands here because its job does.
+    pub deleted: bool,
 }
 
 /// How a job stands.

@@ -22,7 +22,7 @@ impl Book {
             Fact::JobCreated(created) => self.apply_created(created),
             Fact::OperationAdded { operation, job, rank } => {
                 let index = self.known_job(*job);
-                self.add_handle(index, OperationRow { operation: *operation, cancelled: None });
+                self.add_handle(index, OperationRow { operation: *operation, cancelled: None, deleted: false });
                 if let Some(rank) = rank {
                     self.raise(index, *rank);
                 }
@@ -137,9 +137,7 @@ impl Book {
         if operation.0 == job.0 {
             self.jobs.details_mut(index).cancelled = Some(at);
         } else {
-            let rows = self.joined.get_mut(&index).expect("a fact names a handle of the job");
-            let row = rows.iter_mut().find(|row| row.operation == operation);
-            row.expect("a fact names a handle of the job").cancelled = Some(at);
+            self.joined_mut(index, operation).cancelled = Some(at);
         }
     }
 
@@ -222,12 +220,14 @@ impl Book {
 
     fn apply_completed(&mut self, job: JobId, at: Timestamp, outcome: Outcome) {
         let index = self.known_job(job);
+        let started = self.began(index);
         match self.job(index).state {
             JobState::Queued => self.dequeue(index),
             JobState::Leased(_) => self.release_lease(index),
             JobState::Deciding { .. } | JobState::Delayed { .. } => self.end_setback(index),
             JobState::Completed { .. } => panic!("a job ends once"),
         }
+        self.jobs.details_mut(index).started_at = started;
         self.queue.count_waiting(self.job(index).line, false);
         self.forget_again(index);
         self.job_mut(index).state = JobState::Completed { at, outcome };

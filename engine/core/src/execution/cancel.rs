@@ -15,7 +15,7 @@ impl Book {
         if matches!(job.state, JobState::Completed { .. }) {
             return Ok(());
         }
-        let row = self.handles(index).find(|row| row.operation == operation).expect("a known handle is in its job");
+        let row = self.known_handle(index, operation).expect("a known handle is in its job");
         if row.cancelled.is_some() {
             return Ok(());
         }
@@ -29,10 +29,11 @@ impl Book {
         Ok(())
     }
 
-    /// A finished handle is forgotten.
+    /// A handle that is over is forgotten, if by its job or because it was given up.
     pub(super) fn delete(&mut self, operation: OperationId, job: JobId, step: &mut Step) -> Result<(), Rejection> {
         if let Some(index) = self.job_of(operation)
             && !matches!(self.job(index).state, JobState::Completed { .. })
+            && self.known_handle(index, operation).is_some_and(|row| row.cancelled.is_none())
         {
             return Err(Rejection::NotFinished(operation));
         }

@@ -44,7 +44,7 @@ pub(super) struct Details {
     /// The rank changes when a more urgent request joins.
     pub(super) place: Place,
     pub(super) queued_at: Timestamp,
-    /// Of the live lease.
+    /// Of the live lease. Once the job is over: when its last attempt was offered, if that attempt ended it.
     pub(super) started_at: Option<Timestamp>,
     /// When the first handle was given up.
     pub(super) cancelled: Option<Timestamp>,
@@ -135,6 +135,19 @@ impl Book {
         u32::try_from(ran.as_millis()).unwrap_or(u32::MAX)
     }
 
+    /// When the attempt began that the job is in, or that ended it: when it was offered to its bot.
+    pub(super) fn began(&self, index: JobIx) -> Option<Timestamp> {
+        match self.job(index).state {
+            JobState::Leased(lease) => Some(lease.offered_at),
+            JobState::Deciding { .. } => {
+                let failed = self.open_question(index);
+                Some(Timestamp(failed.at.0.saturating_sub(failed.took.as_micros() as u64)))
+            }
+            JobState::Completed { .. } => self.jobs.details(index).started_at,
+            JobState::Queued | JobState::Delayed { .. } => None,
+        }
+    }
+
     /// Where the job stands when it waits.
     pub(super) fn spot(&self, index: JobIx) -> Spot {
         Spot { line: self.job(index).line, place: self.jobs.details(index).place }
@@ -144,10 +157,14 @@ impl Book {
         self.queue.instance(self.job(index).line)
     }
 
-    /// The job's handles, oldest first.
+    /// The job's handles, oldest first, deleted ones included.
     pub(super) fn handles(&self, index: JobIx) -> impl Iterator<Item = OperationRow> + '_ {
         let job = self.job(index);
-        let first = OperationRow { operation: OperationId(job.id.0), cancelled: self.jobs.details(index).cancelled };
+        let first = OperationRow {
+            operation: OperationId(job.id.0),
+            cancelled: self.jobs.details(index).cancelled,
+            deleted: job.deleted,
+        };
         let others = if job.joined { self.joined[&index].as_slice() } else { &[] };
         std::iter::once(first).chain(others.iter().copied())
     }
@@ -158,17 +175,33 @@ impl Book {
         own.or_else(|| self.joined_index.get(&operation).copied())
     }
 
+    /// The row of a handle that is neither forgotten nor deleted.
+    pub(super) fn known_handle(&self, index: JobIx, operation: OperationId) -> Option<OperationRow> {
+        self.handles(index).find(|row| row.operation == operation && !row.deleted)
+    }
+
     pub(super) fn add_handle(&mut self, index: JobIx, row: OperationRow) {
         self.job_mut(index).joined = true;
         self.joined.entry(index).or_default().push(row);
-        self.joined_index.insert(row.operation, index);
+        if !row.deleted {
+            self.joined_index.insert(row.operation, index);
+        }
     }
 
     pub(super) fn delete_handle(&mut self, operation: OperationId) {
         if let Some(index) = self.jobs.find(JobId(operation.0)) {
             self.job_mut(index).deleted = true;
         }
-        self.joined_index.remove(&operation);
+        if let Some(index) = self.joined_index.remove(&operation) {
+            self.joined_mut(index, operation).deleted = true;
+        }
+    }
+
+    /// A further handle of a job.
+    pub(super) fn joined_mut(&mut self, index: JobIx, operation: OperationId) -> &mut OperationRow {
+        let rows = self.joined.get_mut(&index).into_iter().flatten();
+        let mut known = rows.filter(|row| row.operation == operation && !row.deleted);
+        known.next().expect("a fact names a handle of the job")
     }
 
     pub(super) fn forget_handles(&mut self, index: JobIx) {

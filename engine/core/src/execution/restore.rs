@@ -127,7 +127,7 @@ impl Book {
             do_not_cache: row.do_not_cache,
             timed: false,
             graced: lease.is_some(),
-            deleted: false,
+            deleted: first.deleted,
             joined: false,
         };
         let details = Details {
@@ -198,6 +198,7 @@ impl Book {
             operations: self.handles(index).collect(),
             again: self.again_of(index),
             setbacks: self.setbacks_of(index).cloned().map(Box::new),
+            started_at: details.started_at.filter(|_| matches!(state, JobRowState::Completed { .. })),
             state,
         }
     }

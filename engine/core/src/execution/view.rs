@@ -23,6 +23,10 @@ pub struct OperationView {
     pub stage: Stage,
     /// When the job was accepted.
     pub queued_at: Timestamp,
+    /// When its newest attempt was offered to a bot, if it is with one or that attempt ended it.
+    pub started_at: Option<Timestamp>,
+    /// When it ended for this handle.
+    pub completed_at: Option<Timestamp>,
 }
 
 /// A job as an operator sees it.
@@ -126,7 +130,7 @@ impl Book {
     pub fn operation(&self, operation: OperationId) -> Option<OperationView> {
         let index = self.job_of(operation)?;
         let (job, details) = (self.job(index), self.jobs.details(index));
-        let row = self.handles(index).find(|row| row.operation == operation)?;
+        let row = self.known_handle(index, operation)?;
         Some(OperationView {
             operation,
             job: job.id,
@@ -134,6 +138,14 @@ impl Book {
             action: details.action,
             stage: stage(job.state, row.cancelled.is_some()),
             queued_at: details.queued_at,
+            started_at: match job.state {
+                JobState::Leased(_) | JobState::Completed { .. } => self.began(index),
+                JobState::Queued | JobState::Deciding { .. } | JobState::Delayed { .. } => None,
+            },
+            completed_at: row.cancelled.or(match job.state {
+                JobState::Completed { at, .. } => Some(at),
+                JobState::Queued | JobState::Leased(_) | JobState::Deciding { .. } | JobState::Delayed { .. } => None,
+            }),
         })
     }
 

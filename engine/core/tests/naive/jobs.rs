@@ -135,7 +135,7 @@ impl Naive {
         for known in &mut self.jobs {
             let over = matches!(known.state, State::Completed { .. });
             if let Some(handle) = known.operations.iter_mut().find(|handle| handle.id == operation && !handle.deleted) {
-                if !over {
+                if !over && handle.cancelled.is_none() {
                     return Err(Rejection::NotFinished(operation));
                 }
                 handle.deleted = true;

@@ -379,10 +379,15 @@ impl Job {
             operations: self
                 .operations
                 .iter()
-                .map(|handle| OperationRow { operation: handle.id, cancelled: handle.cancelled })
+                .map(|handle| OperationRow {
+                    operation: handle.id,
+                    cancelled: handle.cancelled,
+                    deleted: handle.deleted,
+                })
                 .collect(),
             again: self.again.filter(|_| !matches!(self.state, State::Completed { .. })),
             setbacks: self.setbacks(),
+            started_at: None,
             state,
         }
     }

@@ -155,8 +155,6 @@ impl Naive {
             self.set_limits(&job.instance, &job.limits);
         }
         for job in &mut self.jobs {
-            // What is deleted comes back with its job: only finished operations can be deleted.
-            job.operations.iter_mut().for_each(|handle| handle.deleted = false);
             job.deadline = job.deadline.map(|at| at.max(self.grace));
             job.look = job.again;
             match &mut job.state {
