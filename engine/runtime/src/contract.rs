@@ -30,6 +30,7 @@ macro_rules! store_contract {
             a_range_delete_takes_its_first_key_and_spares_its_last
             a_range_that_ends_before_it_begins_deletes_nothing
             a_scan_visits_in_key_order_from_a_key_until_it_is_told_to_stop
+            a_range_is_visited_in_both_directions_without_its_end
             partitions_and_tables_do_not_see_each_other
             get_answers_in_the_order_asked_and_says_what_is_missing
             the_feed_is_read_in_order_and_in_pages
@@ -157,6 +158,34 @@ pub fn a_scan_visits_in_key_order_from_a_key_until_it_is_told_to_stop(home: &dyn
     };
     store.scan(P, Table::Jobs, b"", &mut visit).expect("the scan runs");
     assert_eq!(seen, 2);
+}
+
+/// A range has its first key and not its end, whichever way it is visited, and ends where its visitor says.
+pub fn a_range_is_visited_in_both_directions_without_its_end(home: &dyn Home) {
+    let store = home.open();
+    let fence = acquire(&*store, P);
+    let other = acquire(&*store, PartitionId(P.0 + 1));
+    commit(&*store, fence, |batch| {
+        for key in [b"a", b"b", b"c", b"d"] {
+            put(batch, Table::FinishedByQueued, key, b"1");
+        }
+    });
+    commit(&*store, other, |batch| put(batch, Table::FinishedByQueued, b"b", b"2"));
+    let visit = |range: std::ops::Range<&[u8]>, backward: bool, limit: usize| {
+        let mut seen = String::new();
+        let visit = &mut |key: &[u8], value: &[u8]| {
+            assert_eq!(value, b"1");
+            seen.push_str(std::str::from_utf8(key).unwrap());
+            if seen.len() < limit { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+        };
+        store.range(P, Table::FinishedByQueued, range, backward, visit).unwrap();
+        seen
+    };
+    assert_eq!(visit(b"b"..b"d", false, 9), "bc");
+    assert_eq!(visit(b"b"..b"d", true, 9), "cb");
+    assert_eq!(visit(b""..b"z", true, 2), "dc");
+    assert_eq!(visit(b"a0"..b"c0", true, 9), "cb");
+    assert_eq!(visit(b"d"..b"b", false, 9) + &visit(b"d"..b"b", true, 9), "");
 }
 
 /// Neighbouring partitions (the highest included) and tables hold the same keys side by side.

@@ -21,6 +21,7 @@ use crate::{
     history::History,
     home,
     loading::Loading,
+    operations::{self, entries_of},
     partition::{Attachment, ChangeFn, Input, RowsFn},
     policy::Policy,
     recover::{Limits, RecoverError, recover},
@@ -129,6 +130,7 @@ impl Engine {
         options: Options,
     ) -> Result<(Self, tokio::task::JoinHandle<Result<(), RecoverError>>), RecoverError> {
         let fence = store.acquire(partition)?;
+        operations::ensure(&*store, &fence)?;
         let now = options.clock.now();
         let (mut recovered, loader) = recover(&*store, partition, options.settings, now, options.heads)?;
         if let Some(chooser) = options.policy.clone().choosing() {
@@ -259,7 +261,11 @@ impl Engine {
     /// Forgets a finished operation.
     pub async fn delete(&self, operation: OperationId) -> Result<(), EngineError> {
         let known = self.operation(operation).await?.ok_or(Rejection::UnknownOperation(operation))?;
-        self.event(Event::Delete { operation, job: known.job }, Attachment::default()).await.map(drop)
+        let row = self.history.operation_row(operation).await?.unwrap_or_default();
+        let finished = self.history.finished(known.job).await?;
+        let entries = entries_of(operation, &known.instance, &row.request_metadata, finished.as_ref());
+        let attachment = Attachment { entries, ..Attachment::default() };
+        self.event(Event::Delete { operation, job: known.job }, attachment).await.map(drop)
     }
 
     /// An operation as it is now, however long ago it ended.

@@ -5,7 +5,7 @@ use std::{
     sync::{Arc, Mutex},
 };
 
-use berth_core::{JobId, JobRow, JobRowState, OperationId, OperationView, Outcome, Stage};
+use berth_core::{JobId, JobRow, OperationId, OperationView};
 use berth_proto::store as pb;
 use bytes::Bytes;
 use prost::Message;
@@ -60,6 +60,26 @@ impl History {
         self.message(Table::Results, job).await.map(|result| result.map(Arc::new))
     }
 
+    /// What several jobs gave, in the order asked; read at once.
+    pub async fn results(&self, jobs: Vec<JobId>) -> Result<Vec<Option<Arc<pb::JobResult>>>, StoreError> {
+        let mut results: Vec<_> = {
+            let recent = lock(&self.results);
+            jobs.iter().map(|job| recent.get(*job)).collect()
+        };
+        let missing: Vec<usize> = (0..jobs.len()).filter(|at| results[*at].is_none()).collect();
+        let keys: Vec<_> = missing.iter().map(|at| codec::id_key(jobs[*at].0)).collect();
+        let (store, partition) = (self.store.clone(), self.partition);
+        let read = move || {
+            let keys: Vec<&[u8]> = keys.iter().map(|key| key.as_slice()).collect();
+            store.get(partition, Table::Results, &keys)
+        };
+        for (at, bytes) in missing.into_iter().zip(blocking(read).await?) {
+            let read = |bytes: Bytes| pb::JobResult::decode(bytes).map_err(|error| broken(Table::Results, &error));
+            results[at] = bytes.map(read).transpose()?.map(Arc::new);
+        }
+        Ok(results)
+    }
+
     /// The row of a handle.
     pub async fn operation_row(&self, operation: OperationId) -> Result<Option<pb::Operation>, StoreError> {
         self.message(Table::Operations, JobId(operation.0)).await
@@ -69,7 +89,8 @@ impl History {
     pub async fn operation(&self, operation: OperationId) -> Result<Option<OperationView>, StoreError> {
         let Some(row) = self.operation_row(operation).await? else { return Ok(None) };
         let job = codec::job_id(row.job).map_err(|error| broken(Table::Operations, &error))?;
-        Ok(self.finished(job).await?.and_then(|row| finished_view(operation, &row)))
+        let Some(bytes) = self.get(Table::FinishedJobs, job).await? else { return Ok(None) };
+        codec::decode_ended(&bytes, operation).map_err(|error| broken(Table::FinishedJobs, &error))
     }
 
     /// The row of a job that ended.
@@ -102,9 +123,10 @@ impl History {
 
     pub(crate) fn attach_body(&self, job: JobId, body: Arc<pb::JobBody>) -> Attachment {
         let encoded = Bytes::from(body.encode_to_vec());
-        let (request_metadata, priority) = (body.request_metadata.clone(), body.priority);
+        let (request_metadata, priority, client) =
+            (body.request_metadata.clone(), body.priority, body.client.clone().map(Box::new));
         lock(&self.bodies).insert(job, body, encoded.len());
-        Attachment { body: encoded, request_metadata, priority, results: Vec::new() }
+        Attachment { body: encoded, request_metadata, priority, client, ..Attachment::default() }
     }
 
     /// The results of jobs, as they are about to be stored.
@@ -136,22 +158,7 @@ impl History {
     }
 }
 
-/// What a client sees of an operation whose job ended.
-fn finished_view(operation: OperationId, row: &JobRow) -> Option<OperationView> {
-    let handle = row.operations.iter().find(|handle| handle.operation == operation)?;
-    let JobRowState::Completed { outcome, .. } = row.state else { return None };
-    let outcome = if handle.cancelled.is_some() { Outcome::Cancelled } else { outcome };
-    Some(OperationView {
-        operation,
-        job: row.job,
-        instance: row.instance.clone(),
-        action: row.action,
-        stage: Stage::Completed(outcome),
-        queued_at: row.queued_at,
-    })
-}
-
-async fn blocking<R: Send + 'static>(
+pub(crate) async fn blocking<R: Send + 'static>(
     read: impl FnOnce() -> Result<R, StoreError> + Send + 'static,
 ) -> Result<R, StoreError> {
     match tokio::task::spawn_blocking(read).await {
@@ -160,7 +167,7 @@ async fn blocking<R: Send + 'static>(
     }
 }
 
-fn broken(table: Table, error: &dyn std::fmt::Display) -> StoreError {
+pub(crate) fn broken(table: Table, error: &dyn std::fmt::Display) -> StoreError {
     StoreError::Failed(format!("a row of table `{}` cannot be read: {error}", table.name()))
 }
 

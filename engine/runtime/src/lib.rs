@@ -19,6 +19,7 @@ mod history;
 pub mod home;
 mod loading;
 pub mod memory;
+pub mod operations;
 pub mod partition;
 pub mod plugins;
 pub mod policy;

@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 
 use berth_core::{
     Answer, Book, Chooser, DrainRow, Effect, Event, Fact, InstanceName, JobId, JobRowState, LeaseId, OperationId,
-    Outcome, PoliciesChanged, QuarantineRow, Rejection, Reply, SessionId, Timestamp,
+    Outcome, PoliciesChanged, QuarantineRow, Rejection, Reply, SessionId, Stage, Timestamp,
     mutant::{Mutant, broken},
 };
 use berth_proto::{rpc, store as pb};
@@ -14,7 +14,7 @@ use bytes::Bytes;
 use prost::Message;
 
 use crate::{
-    codec,
+    codec, operations,
     store::{Batch, Table},
 };
 
@@ -73,6 +73,10 @@ pub struct Attachment {
     pub request_metadata: Bytes,
     /// Priority of the request, for the handle that the event creates.
     pub priority: i32,
+    /// Who made the call, for the handle that the event creates.
+    pub client: Option<Box<pb::ClientIdentity>>,
+    /// Rows of the orders of lists that go with the handle that the event deletes.
+    pub entries: Vec<(Table, Vec<u8>)>,
     /// Encoded `berth.store.v1.JobResult` of the leases that the event completes; for an answer from the action
     /// cache, under attempt 0.
     pub results: Vec<(LeaseId, Bytes)>,
@@ -207,8 +211,13 @@ impl Partition {
             Fact::OperationCancelled { job, .. } => {
                 self.touched.jobs.insert(*job);
             }
-            Fact::OperationDeleted { operation, .. } => {
+            Fact::OperationDeleted { operation, job } => {
+                // The row of a job that goes on says so, or a restart would know the handle again.
+                if matches!(self.book.job_stage(*job), Some(Stage::Queued | Stage::Executing)) {
+                    self.touched.jobs.insert(*job);
+                }
                 batch.delete(Table::Operations, &codec::id_key(operation.0));
+                operations::delete_entries(&attachment.entries, batch);
             }
             Fact::LeaseOffered { lease, .. } | Fact::LeaseWithdrawn { lease } | Fact::AttemptLost { lease, .. } => {
                 self.touched.jobs.insert(lease.job);
@@ -317,6 +326,7 @@ impl Partition {
                     }
                     batch.put(Table::FinishedJobs, &key, |out| codec::encode_job(&row, out));
                     batch.put(Table::FinishedByTime, &codec::finished_key(at, job), |_| {});
+                    operations::put_finished(&row, batch);
                 }
             }
         }
@@ -363,7 +373,9 @@ fn put_operation(
         instance: instance.to_string(),
         request_metadata: attachment.request_metadata.clone(),
         priority: attachment.priority,
+        client: attachment.client.as_deref().cloned(),
     };
+    operations::put_invocation(operation, job, instance, &attachment.request_metadata, batch);
     batch.put(Table::Operations, &codec::id_key(operation.0), |out| {
         row.encode(out).expect("a vector grows as needed");
     });

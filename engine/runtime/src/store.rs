@@ -35,6 +35,16 @@ pub enum Table {
     FinishedByTime,
     /// Operation to job: for queries.
     Operations,
+    /// Finished operations of an instance by the time at which their job was accepted: for lists.
+    FinishedByQueued,
+    /// The same by the time at which their last attempt began.
+    FinishedByStarted,
+    /// The same by the time at which they ended.
+    FinishedByCompleted,
+    /// The same by the digest of their action.
+    FinishedByAction,
+    /// Operations of an instance, finished or not, by the invocation that asked for them.
+    OperationsByInvocation,
     /// Live leases.
     Leases,
     /// Bot sessions.
@@ -67,12 +77,17 @@ pub enum Table {
 
 impl Table {
     /// Every table, in a fixed order.
-    pub const ALL: [Table; 19] = [
+    pub const ALL: [Table; 24] = [
         Table::Meta,
         Table::Jobs,
         Table::FinishedJobs,
         Table::FinishedByTime,
         Table::Operations,
+        Table::FinishedByQueued,
+        Table::FinishedByStarted,
+        Table::FinishedByCompleted,
+        Table::FinishedByAction,
+        Table::OperationsByInvocation,
         Table::Leases,
         Table::Sessions,
         Table::Bodies,
@@ -97,6 +112,11 @@ impl Table {
             Table::FinishedJobs => "finished_jobs",
             Table::FinishedByTime => "finished_by_time",
             Table::Operations => "operations",
+            Table::FinishedByQueued => "finished_by_queued",
+            Table::FinishedByStarted => "finished_by_started",
+            Table::FinishedByCompleted => "finished_by_completed",
+            Table::FinishedByAction => "finished_by_action",
+            Table::OperationsByInvocation => "operations_by_invocation",
             Table::Leases => "leases",
             Table::Sessions => "sessions",
             Table::Bodies => "bodies",
@@ -285,6 +305,17 @@ pub trait Store: Send + Sync + 'static {
 
     /// Visits the rows of a table with `from <= key`, in order of their keys.
     fn scan(&self, partition: PartitionId, table: Table, from: &[u8], visit: Visit<'_>) -> Result<(), StoreError>;
+
+    /// Visits the rows of a table with `from <= key < to`, in order of their keys or, `backward`, against it. For pages
+    /// of a list: reads no further ahead than it is asked to go.
+    fn range(
+        &self,
+        partition: PartitionId,
+        table: Table,
+        range: Range<&[u8]>,
+        backward: bool,
+        visit: Visit<'_>,
+    ) -> Result<(), StoreError>;
 
     /// Reads rows; the answer has one entry a key, in order.
     fn get(&self, partition: PartitionId, table: Table, keys: &[&[u8]]) -> Result<Vec<Option<Bytes>>, StoreError>;

@@ -14,6 +14,7 @@ use crate::{
     Engine, EngineError,
     asker::requester,
     codec,
+    operations::{Entry, delete_entries, entries_of},
     partition::RowsFn,
     policy::{Policy, hooks::PruneQuestion},
     store::{Batch, PartitionId, Store, StoreError, Table},
@@ -95,8 +96,8 @@ fn plan(
     let rows = store.get(partition, Table::FinishedJobs, &keys)?;
     let rows: Vec<_> = rows.into_iter().map(|bytes| bytes.and_then(|bytes| codec::decode_job(&bytes).ok())).collect();
     let keep = ask(store, partition, policy, now, &rows)?;
-    let handles = rows.iter().zip(&keep).filter(|(_, keep)| keep.is_none()).filter_map(|(row, _)| row.as_ref());
-    let handles: Vec<_> = handles.flat_map(|row| &row.operations).map(|handle| handle.operation).collect();
+    let gone = rows.iter().zip(&keep).filter(|(_, keep)| keep.is_none()).filter_map(|(row, _)| row.as_ref());
+    let (handles, entries) = handles(store, partition, gone)?;
     let trim = old_records(store, partition, now, retention)?;
     if due.is_empty() && trim.is_none() {
         return Ok(None);
@@ -115,14 +116,34 @@ fn plan(
                 None => forget(job, batch),
             }
         }
-        for operation in handles {
-            batch.delete(Table::Operations, &codec::id_key(operation.0));
+        for key in handles {
+            batch.delete(Table::Operations, &key);
         }
+        delete_entries(&entries, batch);
         if let Some((below, _)) = trim {
             batch.trim_feed(below);
         }
     };
     Ok(Some((jobs, more, Box::new(rows))))
+}
+
+/// The keys of the handles of jobs, and the rows of the orders of lists that go with them.
+fn handles<'a>(
+    store: &dyn Store,
+    partition: PartitionId,
+    jobs: impl Iterator<Item = &'a JobRow>,
+) -> Result<(Vec<[u8; 16]>, Vec<Entry>), StoreError> {
+    let handles = jobs.flat_map(|job| job.operations.iter().map(move |handle| (job, handle.operation)));
+    let handles: Vec<_> = handles.collect();
+    let ids: Vec<_> = handles.iter().map(|(_, operation)| codec::id_key(operation.0)).collect();
+    let keys: Vec<&[u8]> = ids.iter().map(|key| key.as_slice()).collect();
+    let rows = store.get(partition, Table::Operations, &keys)?;
+    let mut entries = Vec::with_capacity(handles.len() * 5);
+    for ((job, operation), row) in handles.iter().zip(rows) {
+        let row = row.and_then(|bytes| pb::Operation::decode(bytes).ok()).unwrap_or_default();
+        entries.extend(entries_of(*operation, &job.instance, &row.request_metadata, Some(job)));
+    }
+    Ok((ids, entries))
 }
 
 fn forget(job: JobId, batch: &mut Batch) {

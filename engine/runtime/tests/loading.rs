@@ -65,6 +65,17 @@ impl Store for Gated {
         self.store.scan(partition, table, from, visit)
     }
 
+    fn range(
+        &self,
+        partition: PartitionId,
+        table: Table,
+        range: std::ops::Range<&[u8]>,
+        backward: bool,
+        visit: Visit<'_>,
+    ) -> Result<(), StoreError> {
+        self.store.range(partition, table, range, backward, visit)
+    }
+
     fn get(&self, partition: PartitionId, table: Table, keys: &[&[u8]]) -> Result<Vec<Option<Bytes>>, StoreError> {
         self.store.get(partition, table, keys)
     }
@@ -222,6 +233,7 @@ async fn a_row_that_cannot_be_read_ends_the_driver_though_bots_were_served() {
             attempts_used: 0,
             operations: Vec::new(),
             setbacks: None,
+            started_at: None,
             state: berth_core::JobRowState::Queued,
             preferred: None,
         };

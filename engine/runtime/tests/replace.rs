@@ -197,8 +197,8 @@ impl House {
     /// Whether the store says that jobs are to be placed again.
     fn is_marked(&self) -> bool {
         let mut marked = false;
-        let mut visit = |_: &[u8], _: &[u8]| {
-            marked = true;
+        let mut visit = |key: &[u8], _: &[u8]| {
+            marked |= key.starts_with(b"replacing/");
             std::ops::ControlFlow::Continue(())
         };
         self.store.scan(PARTITION, Table::Meta, b"", &mut visit).unwrap();

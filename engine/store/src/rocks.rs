@@ -4,7 +4,7 @@
 //! in memory, and kept on disk so that they grow over restarts.
 
 use std::collections::BTreeMap;
-use std::ops::ControlFlow;
+use std::ops::{ControlFlow, Range};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, RwLock};
 
@@ -105,6 +105,38 @@ impl Store for RocksStore {
                 return Ok(());
             }
             rows.next();
+        }
+        rows.status().map_err(failed)
+    }
+
+    fn range(
+        &self,
+        partition: PartitionId,
+        table: Table,
+        range: Range<&[u8]>,
+        backward: bool,
+        visit: Visit<'_>,
+    ) -> Result<(), StoreError> {
+        let (mut from, mut to) = (Vec::new(), Vec::new());
+        keys::row(&mut from, partition, range.start);
+        keys::row(&mut to, partition, range.end);
+        if from >= to {
+            return Ok(());
+        }
+        let mut reads = ReadOptions::default();
+        reads.set_iterate_lower_bound(from);
+        reads.set_iterate_upper_bound(to);
+        let mut rows = self.db.raw_iterator_cf_opt(family(&self.db, table.name()), reads);
+        if backward {
+            rows.seek_to_last()
+        } else {
+            rows.seek_to_first()
+        }
+        while let Some((key, value)) = rows.item() {
+            if visit(&key[PREFIX_BYTES..], value) == ControlFlow::Break(()) {
+                return Ok(());
+            }
+            if backward { rows.prev() } else { rows.next() }
         }
         rows.status().map_err(failed)
     }

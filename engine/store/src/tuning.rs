@@ -37,7 +37,7 @@ impl Default for RocksOptions {
     }
 }
 
-/// A table's memory before it becomes a file. With a dozen tables, the log's bound is what usually triggers it.
+/// A table's memory before it becomes a file. With two dozen tables, the log's bound is what usually triggers it.
 const WRITE_BUFFER_BYTES: usize = 16 << 20;
 
 /// Large reads for scans: a recovery on a slow disk waits for bandwidth, not for each block.
@@ -70,6 +70,11 @@ pub(crate) fn families(options: &RocksOptions) -> Vec<(&'static str, Options)> {
             Table::Meta
             | Table::Jobs
             | Table::FinishedByTime
+            | Table::FinishedByQueued
+            | Table::FinishedByStarted
+            | Table::FinishedByCompleted
+            | Table::FinishedByAction
+            | Table::OperationsByInvocation
             | Table::Leases
             | Table::Sessions
             | Table::Drains

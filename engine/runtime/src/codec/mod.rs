@@ -2,6 +2,7 @@
 //!
 //! Encoding cannot fail. Decoding meets what is on disk, so it says which row is broken and how.
 
+mod ended;
 mod fact;
 mod key;
 mod row;
@@ -16,7 +17,10 @@ use berth_core::{
 use berth_proto::store as pb;
 use bytes::Bytes;
 
-pub(crate) use self::turn::{Turn, read_turn};
+pub(crate) use self::{
+    ended::decode_ended,
+    turn::{Turn, read_turn},
+};
 pub use self::{
     fact::{decode_feed, encode_feed, feed_time},
     key::{bot_key, finished_key, finished_key_job, id_key, key_id},

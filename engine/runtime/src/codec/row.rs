@@ -23,8 +23,11 @@ pub fn encode_job(row: &JobRow, out: &mut Vec<u8>) {
         JobRowState::Delayed { until } => (pb::JobState::Delayed, 0, None, until.0),
         JobRowState::Completed { at, outcome: how } => (pb::JobState::Completed, at.0, Some(outcome(how)), 0),
     };
-    let handle =
-        |row: &OperationRow| pb::Handle { operation: id(row.operation.0), cancelled_at: row.cancelled.map(|at| at.0) };
+    let handle = |row: &OperationRow| pb::Handle {
+        operation: id(row.operation.0),
+        cancelled_at: row.cancelled.map(|at| at.0),
+        deleted: row.deleted,
+    };
     let message = pb::Job {
         job: id(row.job.0),
         instance: row.instance.to_string(),
@@ -50,6 +53,7 @@ pub fn encode_job(row: &JobRow, out: &mut Vec<u8>) {
         delayed_until,
         limits: row.limits.iter().map(|limit| limit_row(limit)).collect(),
         again_at: row.again.map(|at| at.0),
+        started_at: row.started_at.map(|at| at.0),
     };
     append(&message, out);
 }
@@ -68,7 +72,11 @@ pub fn decode_job(bytes: &[u8]) -> Result<JobRow, CodecError> {
         pb::JobState::Unspecified => return Err(CodecError::Field("state")),
     };
     let handle = |handle: pb::Handle| -> Result<OperationRow, CodecError> {
-        Ok(OperationRow { operation: operation_id(handle.operation)?, cancelled: handle.cancelled_at.map(time) })
+        Ok(OperationRow {
+            operation: operation_id(handle.operation)?,
+            cancelled: handle.cancelled_at.map(time),
+            deleted: handle.deleted,
+        })
     };
     let operations = row.operations.into_iter().map(handle).collect::<Result<Vec<_>, _>>()?;
     if operations.is_empty() {
@@ -95,6 +103,7 @@ pub fn decode_job(bytes: &[u8]) -> Result<JobRow, CodecError> {
         operations,
         again: row.again_at.map(time),
         setbacks: row.setbacks.map(read_setbacks).transpose()?.map(Box::new),
+        started_at: row.started_at.map(time),
         state,
     })
 }

@@ -108,8 +108,9 @@ mod tests {
                 execution_timeout: None,
                 offers: number as u32,
                 attempts_used: 0,
-                operations: vec![OperationRow { operation: OperationId(7), cancelled: None }],
+                operations: vec![OperationRow { operation: OperationId(7), cancelled: None, deleted: false }],
                 setbacks: None,
+                started_at: None,
                 state: JobRowState::Queued,
             })
         })

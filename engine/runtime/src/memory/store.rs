@@ -1,6 +1,7 @@
 //! `MemoryStore`: the process on a simulated disk. Commits can be held in flight, and made to fail.
 
 use std::collections::VecDeque;
+use std::ops::Range;
 use std::sync::{Mutex, MutexGuard};
 
 use bytes::Bytes;
@@ -217,6 +218,30 @@ impl Store for MemoryStore {
                 rows.tables[table as usize].range(from..).map(|(key, value)| (key.clone(), value.clone())).collect()
             })?
             .unwrap_or_default();
+        let _ = rows.iter().try_for_each(|(key, value)| visit(key, value));
+        Ok(())
+    }
+
+    fn range(
+        &self,
+        partition: PartitionId,
+        table: Table,
+        range: Range<&[u8]>,
+        backward: bool,
+        visit: Visit<'_>,
+    ) -> Result<(), StoreError> {
+        if range.start >= range.end {
+            return Ok(());
+        }
+        let mut rows: Vec<(Bytes, Bytes)> = self
+            .read(partition, |rows| {
+                let range = Bytes::copy_from_slice(range.start)..Bytes::copy_from_slice(range.end);
+                rows.tables[table as usize].range(range).map(|(key, value)| (key.clone(), value.clone())).collect()
+            })?
+            .unwrap_or_default();
+        if backward {
+            rows.reverse();
+        }
         let _ = rows.iter().try_for_each(|(key, value)| visit(key, value));
         Ok(())
     }

@@ -207,8 +207,9 @@ mod tests {
             execution_timeout: None,
             offers: 0,
             attempts_used: 0,
-            operations: vec![OperationRow { operation: OperationId(u128::from(age)), cancelled: None }],
+            operations: vec![OperationRow { operation: OperationId(u128::from(age)), cancelled: None, deleted: false }],
             setbacks: None,
+            started_at: None,
             state: JobRowState::Queued,
             preferred: None,
         };
