@@ -20,6 +20,8 @@ pub struct Config {
     pub action_bytes_max: usize,
     /// After this much silence a stream repeats its state, so that proxies keep it open: 60 s.
     pub stream_keepalive: Duration,
+    /// How long a list may look for its page before it answers with what it has: 1 s.
+    pub list_time_max: Duration,
     /// What the storage beside us accepts, for Capabilities.
     pub cache: CacheLimits,
 }
@@ -43,6 +45,7 @@ impl Default for Config {
             message_bytes_max: 16 << 20,
             action_bytes_max: 4 << 20,
             stream_keepalive: Duration::from_secs(60),
+            list_time_max: Duration::from_secs(1),
             cache: CacheLimits::default(),
         }
     }

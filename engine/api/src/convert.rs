@@ -14,7 +14,7 @@ use tonic::metadata::MetadataMap;
 use crate::error::Error;
 
 /// The header in which build tools say who they are.
-const REQUEST_METADATA: &str = "build.bazel.remote.execution.v2.requestmetadata-bin";
+pub(crate) const REQUEST_METADATA: &str = "build.bazel.remote.execution.v2.requestmetadata-bin";
 
 /// The header in which clients give hints to a scheduler.
 const SCHEDULING_METADATA: &str = "build.buildgrid.schedulingmetadata-bin";

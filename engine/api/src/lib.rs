@@ -12,6 +12,7 @@ mod convert;
 mod deadline;
 mod error;
 mod execution;
+mod identity;
 mod instances;
 mod names;
 mod operation;
@@ -19,6 +20,7 @@ mod operations;
 mod pins;
 mod services;
 mod status;
+mod trailers;
 mod walk;
 
 pub use admin::check_local_peer;

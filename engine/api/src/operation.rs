@@ -4,6 +4,8 @@
 //! A job that ended, however it ended, has an ExecuteResponse whose status says how, a cancelled one too: BuildGrid's
 //! client takes an operation without a response for a success. `Operation.error` is only for a result that is gone.
 
+use std::sync::Arc;
+
 use berth_core::{OperationView, Outcome, Stage};
 use berth_proto::{
     any,
@@ -41,20 +43,42 @@ struct QueuedStamp {
 
 /// The operation as it is now; reads the result if it is done.
 pub(crate) async fn operation(history: &History, view: &OperationView) -> Result<Operation, Error> {
+    let result = if has_result(view) { history.result(view.job).await? } else { None };
+    Ok(with_result(view, result))
+}
+
+/// What was stored as results of operations, in their order, read at once.
+pub(crate) async fn results(
+    history: &History,
+    views: impl Iterator<Item = &OperationView> + Clone,
+) -> Result<Vec<Option<Arc<pb::JobResult>>>, Error> {
+    let jobs = views.clone().filter(|view| has_result(view)).map(|view| view.job).collect();
+    let mut stored = history.results(jobs).await?.into_iter();
+    Ok(views.map(|view| if has_result(view) { stored.next().flatten() } else { None }).collect())
+}
+
+/// The operation, with what was stored as its result.
+pub(crate) fn with_result(view: &OperationView, stored: Option<Arc<pb::JobResult>>) -> Operation {
     let name = names::operation(&view.instance.0, view.operation);
-    let Stage::Completed(outcome) = view.stage else { return Ok(unfinished(name, view)) };
-    let stored = match outcome {
-        Outcome::Reported { .. } | Outcome::Cached | Outcome::Failed { .. } | Outcome::Refused => {
-            match history.result(view.job).await? {
-                Some(result) => Some(result),
-                None => return Ok(failed(name, view, Error::ResultLost)),
-            }
+    match view.stage {
+        Stage::Completed(_) if stored.is_none() && has_result(view) => failed(name, view, Error::ResultLost),
+        Stage::Completed(outcome) => finished(name, view, outcome, stored.as_deref()),
+        Stage::Queued | Stage::Executing => unfinished(name, view),
+    }
+}
+
+/// Whether something is stored of how it ended.
+fn has_result(view: &OperationView) -> bool {
+    match view.stage {
+        Stage::Completed(Outcome::Reported { .. } | Outcome::Cached | Outcome::Failed { .. } | Outcome::Refused) => {
+            true
         }
-        Outcome::Cancelled | Outcome::QueueTimeout | Outcome::ExecutionTimeout | Outcome::AttemptsExhausted { .. } => {
-            None
-        }
-    };
-    Ok(finished(name, view, outcome, stored.as_deref()))
+        Stage::Queued
+        | Stage::Executing
+        | Stage::Completed(
+            Outcome::Cancelled | Outcome::QueueTimeout | Outcome::ExecutionTimeout | Outcome::AttemptsExhausted { .. },
+        ) => false,
+    }
 }
 
 /// The operation of a finished job; `stored` is set if there is a result.

@@ -20,6 +20,7 @@ use crate::{
     execution::Execution,
     instances::Instances,
     operations::Operations,
+    trailers::WithTrailers,
 };
 
 /// Everything that this crate serves.
@@ -47,13 +48,13 @@ impl Services {
             config: config.clone(),
         };
         let bots = Bots { instances: instances.clone(), policy: self.policy.clone(), cas: self.cas.clone() };
-        let operations = Operations { instances: instances.clone() };
+        let operations = Operations { instances: instances.clone(), config: config.clone() };
         let capabilities = Capabilities { instances: instances.clone(), config: config.clone() };
         let (reporter, health) = tonic_health::server::health_reporter();
         routes
             .add_service(ExecutionServer::new(execution).max_decoding_message_size(bytes))
             .add_service(BotsServer::new(bots).max_decoding_message_size(bytes))
-            .add_service(OperationsServer::new(operations).max_decoding_message_size(bytes))
+            .add_service(WithTrailers(OperationsServer::new(operations).max_decoding_message_size(bytes)))
             .add_service(CapabilitiesServer::new(capabilities))
             .add_service(admin::jobs_server::JobsServer::new(AdminJobs { instances: instances.clone() }))
             .add_service(admin::bots_server::BotsServer::new(AdminBots { instances: instances.clone() }))

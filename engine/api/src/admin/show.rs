@@ -106,7 +106,7 @@ impl Shown<'_> {
             rank: self.rank,
             queued_at: Some(convert::timestamp(self.queued_at)),
             attempts_used: self.attempts_used,
-            operations: self.operations.iter().map(name).collect(),
+            operations: self.operations.iter().filter(|row| !row.deleted).map(name).collect(),
             tool_invocation_id: metadata.tool_invocation_id,
             target_id: metadata.target_id,
             action_mnemonic: metadata.action_mnemonic,

@@ -12,7 +12,7 @@ use prost::Message;
 use tonic::metadata::MetadataMap;
 
 use super::Execution;
-use crate::{convert, error::Error, instances::Instance, pins};
+use crate::{convert, error::Error, identity, instances::Instance, pins};
 
 /// As much of a command line as lists show.
 const COMMAND_LINE_BYTES_MAX: usize = 512;
@@ -113,6 +113,7 @@ impl Execution {
                 command_digest: Some(pins::to_store(&command_digest)),
                 input_root: Some(pins::to_store(&input_root)),
                 request_metadata,
+                client: identity::client(headers),
                 tenant: convert::tenant(headers, self.config.tenant_header.as_deref()),
                 ..pb::JobBody::default()
             },

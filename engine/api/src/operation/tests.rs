@@ -9,6 +9,8 @@ fn view(outcome: Outcome) -> OperationView {
         instance: "main".into(),
         action: Digest { hash: [1; 32], size_bytes: 2 },
         stage: Stage::Completed(outcome),
+        started_at: None,
+        completed_at: None,
         queued_at: Timestamp(5_000_000),
     }
 }

@@ -1,22 +1,39 @@
 //! `google.longrunning.Operations`: look at operations, cancel them, wait for them.
 
-mod filter;
 mod list;
+mod page;
+mod plan;
+mod query;
+#[cfg(test)]
+mod tests;
+
+use std::sync::Arc;
 
 use berth_core::Stage;
-use berth_proto::longrunning::{
-    CancelOperationRequest, DeleteOperationRequest, GetOperationRequest, ListOperationsRequest, ListOperationsResponse,
-    Operation, WaitOperationRequest, operations_server,
+use berth_proto::{
+    buildgrid::ClientIdentity,
+    longrunning::{
+        CancelOperationRequest, DeleteOperationRequest, GetOperationRequest, ListOperationsRequest,
+        ListOperationsResponse, Operation, WaitOperationRequest, operations_server,
+    },
 };
 use berth_runtime::EngineError;
+use prost::Message;
 use tokio::time;
 use tonic::{Request, Response, Status};
 
-use crate::{convert, deadline, error::Error, execution::watch_operation, instances::Instances, operation};
+use crate::{
+    config::Config, convert, deadline, error::Error, execution::watch_operation, instances::Instances, operation,
+    trailers,
+};
+
+/// The trailer of GetOperation that says who made the operation.
+const CLIENT_IDENTITY: &str = "buildgrid.v2.clientidentity-bin";
 
 /// The service.
 pub(crate) struct Operations {
     pub(crate) instances: Instances,
+    pub(crate) config: Arc<Config>,
 }
 
 #[tonic::async_trait]
@@ -27,13 +44,23 @@ impl operations_server::Operations for Operations {
     ) -> Result<Response<ListOperationsResponse>, Status> {
         let request = request.into_inner();
         let instance = self.instances.get("name", &request.name)?;
-        Ok(Response::new(list::list(instance, &request).await?))
+        Ok(Response::new(list::list(instance, &request, self.config.list_time_max).await?))
     }
 
     async fn get_operation(&self, request: Request<GetOperationRequest>) -> Result<Response<Operation>, Status> {
         let (instance, updates) = watch_operation(&self.instances, &request.get_ref().name).await?;
-        let view = updates.borrow().clone();
-        Ok(Response::new(operation::operation(instance.engine.history(), &view).await?))
+        let (view, history) = (updates.borrow().clone(), instance.engine.history());
+        let mut response = Response::new(operation::operation(history, &view).await?);
+        let row = history.operation_row(view.operation).await.map_err(Error::from)?.unwrap_or_default();
+        let client = row.client.map(|client| ClientIdentity {
+            actor: client.actor,
+            subject: client.subject,
+            workflow: client.workflow,
+        });
+        let client = client.map(|client| client.encode_to_vec()).unwrap_or_default();
+        let trailers = [(convert::REQUEST_METADATA, row.request_metadata.to_vec()), (CLIENT_IDENTITY, client)];
+        trailers::add(&mut response, trailers);
+        Ok(response)
     }
 
     async fn delete_operation(&self, request: Request<DeleteOperationRequest>) -> Result<Response<()>, Status> {
