@@ -52,6 +52,7 @@ fn run(cli: cli::Cli) -> anyhow::Result<ExitCode> {
         cli::Command::Serve(args) => serve::run(args),
         cli::Command::Bot(args) => bot::run(args),
         cli::Command::Jobs(args) => admin::jobs::run(args),
+        cli::Command::Operations(args) => admin::operations::run(args),
         cli::Command::Bots(args) => admin::bots::run(args),
         cli::Command::Work(args) => work::run(args),
         cli::Command::Plugin(args) => plugin::run(args),

@@ -1,7 +1,8 @@
-//! Commands that ask a running server: `berth jobs`, `berth bots`; and what all such commands share.
+//! Commands that ask a running server: `berth jobs`, `berth operations`, `berth bots`; and what all such commands share.
 
 pub(crate) mod bots;
 pub(crate) mod jobs;
+pub(crate) mod operations;
 pub(crate) mod plugins;
 pub(crate) mod table;
 

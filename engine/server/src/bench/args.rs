@@ -7,6 +7,7 @@ use clap::{Args, Subcommand};
 use super::{load::Plan, work::Load};
 
 pub(super) const QUEUED: u64 = 1_000_000;
+const FINISHED: u64 = 1_000_000;
 pub(super) const LATENCY_JOBS: u64 = 500;
 pub(super) const SWAP_EVERY: Duration = Duration::from_secs(1);
 const ROUNDS: usize = 3;
@@ -86,6 +87,12 @@ pub(crate) enum BenchCommand {
         #[arg(long, value_name = "N", default_value_t = QUEUED)]
         queued: u64,
     },
+    /// Lists of operations with very many finished ones, against the same lists with a thousand
+    Operations {
+        /// Finished operations
+        #[arg(long, value_name = "N", default_value_t = FINISHED)]
+        finished: u64,
+    },
     /// Execute to lease at an idle server, one job at a time, against fdatasync on the same disk
     Latency {
         /// Jobs to measure, one after the other
@@ -100,7 +107,7 @@ pub(crate) enum BenchCommand {
     },
     /// Ten thousand of Coordinate's workers that only say that they live, beside a thousand work specs
     WorkWorkers,
-    /// All of them, one after the other, except `load`
+    /// All of them, one after the other, except `load` and `operations`
     All {
         /// Rounds of each server in `e2e` and `wasm`
         #[arg(long, value_name = "N", default_value_t = ROUNDS)]

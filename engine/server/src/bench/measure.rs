@@ -53,6 +53,14 @@ pub(super) fn resident_bytes() -> Option<u64> {
     Some(kib << 10)
 }
 
+/// The most memory that another process ever had in RAM.
+pub(super) fn peak_bytes_of(pid: u32) -> Option<u64> {
+    let status = fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
+    let kib: u64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
+    Some(kib << 10)
+}
+
 /// Median time of an append of 4 KiB with fdatasync in this folder.
 pub(super) fn fdatasync_p50(folder: &Path) -> std::io::Result<Duration> {
     const ROUNDS: usize = 200;

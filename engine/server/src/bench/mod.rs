@@ -12,6 +12,7 @@ mod e2e;
 mod latency;
 mod load;
 mod measure;
+mod operations;
 mod report;
 mod restart;
 mod scratch;
@@ -49,6 +50,10 @@ pub(crate) fn run(args: BenchArgs) -> anyhow::Result<ExitCode> {
         }
         BenchCommand::Restart { queued } => {
             print(restart::run(scratch()?.path(), if quick { queued.min(50_000) } else { queued })?);
+        }
+        BenchCommand::Operations { finished } => {
+            let finished = if quick { finished.min(20_000) } else { finished };
+            print(operations::run(&scratch()?, &Cores::find()?, finished)?);
         }
         BenchCommand::Latency { jobs } => print(latency::run(&scratch()?, &Cores::find()?, jobs)?),
         BenchCommand::Work { load } => print(work::run(&scratch()?, &Cores::find()?, &load.quicker(quick), quick)?),

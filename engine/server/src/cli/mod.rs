@@ -1,5 +1,6 @@
 //! The command line: names, defaults and help in one place.
 
+pub(crate) mod operations;
 pub(crate) mod plugin;
 
 use std::{net::SocketAddr, path::PathBuf};
@@ -22,6 +23,8 @@ pub(crate) enum Command {
     Bot(BotArgs),
     /// List, explain and cancel jobs of a running server.
     Jobs(JobsArgs),
+    /// List operations by filter and order, wait for them, cancel and delete them.
+    Operations(operations::OperationsArgs),
     /// List and drain the bots of a running server.
     Bots(BotsArgs),
     /// Work specs and work units, as Coordinate's clients know them.
