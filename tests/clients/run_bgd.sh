@@ -1,6 +1,7 @@
 #!/bin/bash
 # BuildGrid's own client against a server with the bots of bots.sh: run_bgd.sh HOST:PORT INSTANCE [RELEASE]
-# Covers capabilities, CAS up and down, execution, action cache, pools, and operations: status, list, cancel.
+# Covers capabilities, CAS up and down, execution, action cache, pools, and operations: status, wait, cancel, and lists
+# with filters, orders and pages.
 . "$(dirname "$0")/lib.sh"
 SERVER=$1 INSTANCE=$2 RELEASE=${3:-0.4.4}
 SUITE=bgd-$RELEASE
@@ -88,4 +89,67 @@ kill $waiter 2>/dev/null
 start_timer
 "$BGD" operation "${REMOTE[@]}" status "$operation" >cancelled.log 2>&1
 expect status_says_cancelled grep -aqiE 'cancel|done: true|code: 1' cancelled.log
+
+# Lists with filters, orders and pages, and who asked: what this invocation ran and nothing else.
+BUILD=build-$TAG
+WHO=(--remote "http://$SERVER" --instance-name "$INSTANCE" --invocation-id "$BUILD")
+for number in 1 2 3; do
+  echo "$TAG $number" >in/a.txt
+  "$BGD" execute "${WHO[@]}" command in ./run.sh >"build-$number.log" 2>&1
+done
+"$BGD" execute "${WHO[@]}" command --disable-cancellation -p pool nowhere in ./run.sh >build-4.log 2>&1 &
+waiter=$!
+has_fourth() { grep -aq '^name:' build-4.log; }
+wait_until 30 has_fourth
+waiting=$(grep -aoE '^name: "[^"]+"' build-4.log | head -1 | cut -d'"' -f2)
+
+# listed LOG FILTER OPTIONS... prints the names in a list
+listed() {
+  local log=$1 filter=$2
+  shift 2
+  "$BGD" operation "${REMOTE[@]}" list --filter "$filter" "$@" >"$log" 2>&1
+  grep -aoE '[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}' "$log"
+}
+
+start_timer
+listed by-build.log "invocation_id=$BUILD & sort_order=queued_time" >by-build
+DETAIL="operations: $(wc -l <by-build)"
+four() { [ "$(wc -l <by-build)" = 4 ] && [ "$(tail -1 by-build)" = "${waiting##*/}" ]; }
+expect a_filter_by_invocation_lists_its_operations_in_order four
+
+start_timer
+listed newest.log "invocation_id=$BUILD&stage=COMPLETED&sort_order=completed_time(desc)" >newest
+turned() { [ "$(tac newest)" = "$(head -3 by-build)" ]; }
+expect an_order_may_be_turned_round turned
+
+start_timer
+token= pages=0
+: >paged
+while :; do
+  listed page.log "invocation_id=$BUILD & sort_order=queued_time" --page-size 1 ${token:+--page-token "$token"} >>paged
+  pages=$((pages + 1))
+  token=$(grep -aoE 'page-token "[^"]+"' page.log | cut -d'"' -f2)
+  [ -n "$token" ] && [ $pages -lt 9 ] || break
+done
+DETAIL="pages: $pages"
+same_pages() { cmp by-build paged; }
+expect pages_of_one_give_the_same_list same_pages
+
+start_timer
+listed refused.log "pet=cat" >/dev/null
+expect a_filter_that_is_none_is_refused_with_the_keys grep -aq 'queued_time' refused.log
+
+start_timer
+"$BGD" operation "${REMOTE[@]}" status --show-request-metadata "$waiting" >who.log 2>&1
+DETAIL="needs a release that shows it"
+shows_who() { [ "$RELEASE" = 0.4.4 ] || grep -aq "$BUILD" who.log; }
+expect status_says_which_invocation_asked shows_who
+
+start_timer
+"$BGD" operation "${REMOTE[@]}" wait "$waiting" >wait.log 2>&1 &
+watcher=$!
+"$BGD" operation "${REMOTE[@]}" cancel "$waiting" >cancel-4.log 2>&1
+expect wait_ends_when_the_operation_is_cancelled wait_until 15 gone $watcher
+kill $waiter $watcher 2>/dev/null
+
 summary
