@@ -235,7 +235,7 @@ fn put(number: u64, queued: u64, batch: &mut Batch) {
         again: None,
         setbacks: None,
         // One in ten was answered from the cache: no bot had it.
-        started_at: (number % 10 != 0).then_some(Timestamp(queued + mixed(number) % 5_000)),
+        started_at: (!number.is_multiple_of(10)).then_some(Timestamp(queued + mixed(number) % 5_000)),
         state: JobRowState::Completed {
             at: Timestamp(queued + 5_000 + mixed(number) % 9_000),
             outcome: Outcome::Cached,

@@ -154,7 +154,7 @@ async fn operations_are_listed_by_every_key_in_every_order_page_by_page() {
         assert_eq!(list(&site, "start_time != \"\" & stage=COMPLETED").await, names[..3]);
         assert_eq!(
             list(&site, "completed_time > 2020-01-01T00:00:00+02:00 & stage=completed").await,
-            [&names[..3], &[given_up.name.clone()]].concat()
+            [&names[..3], std::slice::from_ref(&given_up.name)].concat()
         );
         assert_eq!(list(&site, "completed_time < 2020-01-01").await, Vec::<String>::new());
         assert_eq!(list(&site, &format!("name={}", names[4])).await, names[4..5]);
