@@ -86,7 +86,7 @@ impl Bot {
 
 async fn submit_some(engine: &Engine, ids: std::ops::Range<u128>) {
     for id in ids {
-        engine.submit(submit(id), pb::JobBody::default()).await.unwrap();
+        engine.submit(submit(id), Arc::default()).await.unwrap();
     }
 }
 
