@@ -31,4 +31,7 @@ done
 
 echo "--- with Coordinate's client"
 "$CLIENTS/run_coordinate.sh" "$("$CLIENTS/server.sh" coordinate)"
+
+echo "--- with BuildGrid's property sets"
+"$CLIENTS/run_property_sets.sh"
 summary
