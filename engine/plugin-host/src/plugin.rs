@@ -143,6 +143,11 @@ impl Plugin {
         self.schema.as_deref()
     }
 
+    /// Calls of all functions that ended in a fault, without the work that [`Self::stats`] does.
+    pub fn faults_all(&self) -> u64 {
+        self.counters.iter().map(Counters::faults_all).sum()
+    }
+
     /// What happened so far.
     pub fn stats(&self) -> PluginStats {
         PluginStats {

@@ -180,6 +180,10 @@ impl Counters {
         self.faults[kind as usize].fetch_add(1, Relaxed) + 1
     }
 
+    pub(crate) fn faults_all(&self) -> u64 {
+        self.faults.iter().map(|count| count.load(Relaxed)).sum()
+    }
+
     pub(crate) fn snapshot(&self) -> FunctionStats {
         let times = self.times.snapshot();
         FunctionStats {

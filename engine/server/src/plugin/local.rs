@@ -157,8 +157,9 @@ pub(super) fn bench(args: &BenchArgs, as_json: bool) -> anyhow::Result<ExitCode>
         loaded.answerer.surround(&case.surroundings).map_err(|fault| anyhow::anyhow!("{fault}"))?;
         let asked = time(Duration::from_secs(args.seconds.max(1)), || loaded.answerer.ask(&case.question).is_ok());
         let stats = loaded.answerer.plugin().map_err(|fault| anyhow::anyhow!("{fault}"))?.stats();
-        let own = berth_plugin_host::Function::ALL.into_iter().find(|own| own.name() == function.name());
-        let own = own.map(|own| stats.function(own).clone()).unwrap_or_default();
+        let full_name = format!("{}.{}", function.interface(), function.name());
+        let own = berth_plugin_host::Function::ALL.into_iter().find(|own| own.name() == full_name);
+        let own = stats.function(own.expect("both lists have the functions of the contract")).clone();
         let nanos = |time: Duration| u64::try_from(time.as_nanos()).unwrap_or(u64::MAX);
         let remembered = own.memo_hits > own.guest_calls;
         rows.push(vec![

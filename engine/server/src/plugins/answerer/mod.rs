@@ -119,9 +119,9 @@ impl ComponentAnswerer {
         if !plugin.has(interface) {
             return Err(Fault::NotExported(function));
         }
-        let before = plugin.stats().faults_all();
+        let before = plugin.faults_all();
         let answer = ask(&policy);
-        if plugin.stats().faults_all() == before {
+        if plugin.faults_all() == before {
             return Ok(answer);
         }
         let last = plugin.recent_faults().pop();

@@ -164,3 +164,14 @@ async fn an_activation_may_be_for_some_instances() {
     assert_eq!(code(&last(stream).await), Code::Ok);
     bot.abort();
 }
+
+#[tokio::test]
+async fn what_a_component_costs_is_measured_in_the_component() {
+    let site = Site::started(Plan::default()).await;
+    let measured = plugin(&site, &["bench", "bundled:reapi-priority", "--seconds", "1"]).await;
+    let functions = measured["functions"].as_array().expect("a list");
+    assert_eq!(functions.len(), 1, "the function of its examples: {measured}");
+    let figure = |key: &str| functions[0][key].as_u64().expect("a number");
+    assert!(figure("guest_calls") > 1 && figure("guest_p50_ns") > 0, "{measured}");
+    assert!(figure("ns") > figure("guest_p50_ns") / 2, "the whole is more than its part: {measured}");
+}
