@@ -15,7 +15,8 @@ use crate::testing::host::config as host;
 ///
 /// # Panics
 ///
-/// If the table does not fit the type: a fault, whose message says what is wrong. A schema
+/// If the table does not fit the type: a fault, whose message says what is wrong. Berth asks once when the policy is
+/// loaded, and refuses it with that message. A schema
 /// ([`About::CONFIG_SCHEMA`](crate::About::CONFIG_SCHEMA)) lets the operator know earlier.
 pub fn config<Table: DeserializeOwned + 'static>() -> &'static Table {
     READ.with_borrow_mut(|read| {

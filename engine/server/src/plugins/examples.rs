@@ -46,8 +46,12 @@ pub(crate) fn run(
     })
 }
 
-/// Asks each function that can be asked out of nothing once, with the operator's configuration. A policy that cannot work
-/// with it, though its schema allows it, fails now, and not at the first job. To refuse the question is no failure.
+/// What the SDK's `config()` says of a configuration that does not fit, before it gives up. A policy without the SDK may log
+/// an error with these words.
+const UNREADABLE: &str = "cannot read its configuration";
+
+/// Asks each function that can be asked out of nothing once, with the operator's configuration. A policy that cannot read
+/// it, though its schema allows it, says so now, and not at the first job. Whatever else goes wrong is for live traffic.
 pub(crate) fn try_settings(
     options: HostOptions,
     name: &str,
@@ -76,9 +80,10 @@ pub(crate) fn try_settings(
     }
     let mut answerer = ComponentAnswerer::new(options, name, component, settings)?;
     for question in asked {
-        if let Err(cases::Fault::Faulted(what)) = answerer.ask(&question) {
-            let (function, what) = (question.function(), what.lines().next().unwrap_or_default());
-            return Err(format!("config: with this configuration the plugin fails at {function}: {what}"));
+        if let Err(cases::Fault::Faulted(what)) = answerer.ask(&question)
+            && let Some(words) = what.lines().find(|line| line.contains(UNREADABLE))
+        {
+            return Err(format!("config: {words}"));
         }
     }
     Ok(())

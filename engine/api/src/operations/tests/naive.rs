@@ -70,8 +70,11 @@ fn value(known: &Known, key: &str) -> Option<Plain> {
     }
 }
 
+/// Whether it holds.
+type Condition = Box<dyn Fn(&Known) -> bool>;
+
 /// A condition: its text, and whether it holds.
-fn condition(key: &'static str, operator: &'static str, of: &Known) -> (String, Box<dyn Fn(&Known) -> bool>) {
+fn condition(key: &'static str, operator: &'static str, of: &Known) -> (String, Condition) {
     let own = value(of, key);
     let shown = match (key, &own) {
         ("stage", Some(Plain::Number(number))) => ["", "", "queued", "EXECUTING", "Completed"][*number as usize].into(),
@@ -135,7 +138,7 @@ fn any_asked() -> impl Strategy<Value = Asked> {
     (prop::collection::vec(condition, 0..3), prop::collection::vec(sort, 0..3), 1..9_i32)
 }
 
-fn expected(known: &[Known], conditions: &[Box<dyn Fn(&Known) -> bool>], sort: &[(&str, bool)]) -> Vec<u128> {
+fn expected(known: &[Known], conditions: &[Condition], sort: &[(&str, bool)]) -> Vec<u128> {
     let mut found: Vec<&Known> =
         known.iter().filter(|known| known.instance == "main" && conditions.iter().all(|holds| holds(known))).collect();
     found.sort_by(|a, b| {
@@ -219,7 +222,7 @@ async fn a_walk_that_takes_longer_than_its_time_goes_on_where_it_was() {
     let instance = started(&known);
     for (key, descending) in KEYS.iter().flat_map(|key| [(*key, false), (*key, true)]) {
         let filter = format!("tool_version = v1 & sort_order={key}({})", if descending { "desc" } else { "asc" });
-        let holds: Box<dyn Fn(&Known) -> bool> = Box::new(|known| known.word % 4 == 1);
+        let holds: Condition = Box::new(|known| known.word % 4 == 1);
         let wanted = expected(&known, &[holds], &[(key, descending)]);
         assert!(wanted.len() > 500);
         assert_eq!(all(&instance, &filter, 400, Duration::ZERO).await, wanted, "{filter}");

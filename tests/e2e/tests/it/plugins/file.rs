@@ -122,7 +122,7 @@ async fn with_trusted_keys_a_component_must_be_signed_and_may_be_pinned() {
 
 #[tokio::test]
 async fn jobs_that_are_there_are_placed_by_what_the_file_says_now() {
-    let site = Site::started(Plan::default()).await;
+    let site = Site::started(Plan { config: " ", ..Plan::default() }).await;
     let client = site.client().await;
     let (first, stream) = client.begin(&Job { do_not_cache: true, ..Job::new("waits") }).await;
     let lane = async || site.ask(&["jobs", "show", &first.name, "--json"]).await.json()["lane"].clone();

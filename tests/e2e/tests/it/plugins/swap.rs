@@ -47,7 +47,7 @@ async fn set_up(client: &mut PluginsClient<Channel>) -> Vec<String> {
     }
     let lanes = json!({ "main/": versions[0], "": versions[1] });
     let config_json = json!({ "policy": "fair-share", "lanes": lanes }).to_string();
-    let grants = vec!["config".to_owned(), "kv".to_owned()];
+    let grants = ["config", "kv", "log"].map(str::to_owned).to_vec();
     let settings = PluginSettings { name: "witness".into(), config_json, grants, ..PluginSettings::default() };
     let witness = std::fs::read(component("witness")).expect("it was just built");
     let witness = load(client, settings, witness).await;
