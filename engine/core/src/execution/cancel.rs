@@ -31,12 +31,15 @@ impl Book {
 
     /// A handle that is over is forgotten, if by its job or because it was given up.
     pub(super) fn delete(&mut self, operation: OperationId, job: JobId, step: &mut Step) -> Result<(), Rejection> {
-        if let Some(index) = self.job_of(operation)
+        let known = self.job_of(operation);
+        if let Some(index) = known
             && !matches!(self.job(index).state, JobState::Completed { .. })
             && self.known_handle(index, operation).is_some_and(|row| row.cancelled.is_none())
         {
             return Err(Rejection::NotFinished(operation));
         }
+        // Who asks may have looked before the operation joined another job.
+        let job = known.map_or(job, |index| self.job(index).id);
         self.emit(Fact::OperationDeleted { operation, job }, step);
         Ok(())
     }

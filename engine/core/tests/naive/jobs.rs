@@ -131,7 +131,7 @@ impl Naive {
         Ok(())
     }
 
-    pub(super) fn delete(&mut self, operation: OperationId, job: JobId) -> Result<(), Rejection> {
+    pub(super) fn delete(&mut self, operation: OperationId, mut job: JobId) -> Result<(), Rejection> {
         for known in &mut self.jobs {
             let over = matches!(known.state, State::Completed { .. });
             if let Some(handle) = known.operations.iter_mut().find(|handle| handle.id == operation && !handle.deleted) {
@@ -139,6 +139,7 @@ impl Naive {
                     return Err(Rejection::NotFinished(operation));
                 }
                 handle.deleted = true;
+                job = known.id;
             }
         }
         self.facts.push(Fact::OperationDeleted { operation, job });
