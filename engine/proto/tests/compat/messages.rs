@@ -106,8 +106,11 @@ fn pairs() -> Vec<Pair> {
 }
 
 /// Ours alone, because the other implementation left it out. Held to known bytes at the end of this file.
-const WITHOUT_PEER: [&str; 2] =
-    ["build.buildgrid.SchedulingMetadata", "google.devtools.remoteworkers.v1test2.PostBotEventTempRequest"];
+const WITHOUT_PEER: [&str; 3] = [
+    "build.buildgrid.ClientIdentity",
+    "build.buildgrid.SchedulingMetadata",
+    "google.devtools.remoteworkers.v1test2.PostBotEventTempRequest",
+];
 
 #[test]
 fn every_public_message_is_compared() {
@@ -170,6 +173,14 @@ fn a_bot_event_has_its_known_bytes() {
 fn scheduling_metadata_has_its_known_bytes() {
     let metadata = berth_proto::buildgrid::SchedulingMetadata { locality_hint: "h".to_owned() };
     assert_eq!(metadata.encode_to_vec(), b"\x0a\x01h");
+}
+
+/// The numbers that BuildGrid's clients read in trailers.
+#[test]
+fn a_client_identity_has_its_known_bytes() {
+    let [actor, subject, workflow] = ["a", "s", "w"].map(str::to_owned);
+    let identity = berth_proto::buildgrid::ClientIdentity { actor, subject, workflow };
+    assert_eq!(identity.encode_to_vec(), b"\x0a\x01a\x12\x01s\x1a\x01w");
 }
 
 /// All pairs with the descriptors of our side.
