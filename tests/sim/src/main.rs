@@ -6,7 +6,7 @@ use std::{
     time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use berth_sim::{Caught, Report, mutants, run, run_work, work_mutants};
 use clap::Parser;
 
@@ -121,8 +121,12 @@ fn run_file(file: &PathBuf) -> Result<(u64, u64)> {
     for (number, line) in text.lines().enumerate() {
         let (seed, what) = line.split_once('#').unwrap_or((line, ""));
         let mut words = seed.split_whitespace();
-        let (Some(seed), Some(steps)) = (words.next(), words.next()) else { continue };
         let place = || format!("{}:{}: `seed steps # what it was` is expected", file.display(), number + 1);
+        let (seed, steps) = match (words.next(), words.next(), words.next()) {
+            (Some(seed), Some(steps), None) => (seed, steps),
+            (None, None, None) => continue,
+            _ => bail!(place()),
+        };
         let (seed, steps) = (seed.parse().with_context(place)?, steps.parse().with_context(place)?);
         let passed = judge(&run(seed, steps, false));
         println!("{} seed {seed}, {steps} steps:{what}", if passed { "ok    " } else { "FAILED" });

@@ -33,7 +33,7 @@ mod enabled {
     use crate::{run::run_broken, world::Broken};
 
     /// How many seeds a mutant may survive, and how long each.
-    const SEEDS: u64 = 1_500;
+    const SEEDS: u64 = 4_000;
     const STEPS: u64 = 3_000;
     /// Rules of order and time cannot be seen from outside: no need to look long.
     const SEEDS_OUTSIDE: u64 = 40;

@@ -10,6 +10,7 @@ mod places;
 mod policy;
 mod process;
 mod settle;
+mod weather;
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
@@ -48,6 +49,7 @@ struct Watcher {
 
 pub(crate) struct World {
     rng: Rng,
+    weather: weather::Weather,
     /// Decides for the consumer of the feed alone.
     ears: Rng,
     consumer: Option<consumer::Consumer>,
@@ -93,6 +95,7 @@ const START: Timestamp = Timestamp(1_000_000_000_000);
 impl World {
     pub(crate) fn new(seed: u64, trace: bool, broken: Broken) -> Checked<Self> {
         let mut rng = Rng::new(seed);
+        let weather = weather::Weather::new(&mut rng);
         let settings = Settings { attempts_max: 3, failures_max: 3, ask_command_failed: true, ..Settings::default() };
         let disk = Disk::default();
         disk.set_syncing(!broken.no_sync);
@@ -107,6 +110,7 @@ impl World {
         let bots = bots.collect();
         let mut world = Self {
             rng,
+            weather,
             ears: Rng::new(!seed),
             consumer: None,
             policies: places::Policies::default(),
@@ -154,7 +158,8 @@ impl World {
             self.walk();
             return Ok(());
         }
-        match self.rng.below(1_000) {
+        let weather = self.weather;
+        match self.rng.below(1_044) {
             0..90 => self.submit(),
             90..115 => self.cancel(),
             115..125 => self.delete(),
@@ -162,23 +167,23 @@ impl World {
             150..155 => self.look(),
             155..300 => self.bot_calls(),
             300..420 => self.bot_works(),
-            420..428 => self.bot_misbehaves(),
-            428..434 => self.drain(),
-            434..436 => self.change_policy(),
-            436..660 => return self.deliver(),
-            660..662 => self.trim(),
-            662..800 => return self.handle(),
-            800..880 => self.begin_commit(),
-            880..980 => return self.finish_commit(),
-            980..984 => return self.crash(),
-            984..988 => {
+            420..444 if self.rng.chance(weather.bots) => self.bot_misbehaves(),
+            444..456 if self.rng.chance(weather.drains) => self.drain(),
+            456..464 if self.rng.chance(weather.policies) => self.change_policy(),
+            464..473 if self.rng.chance(weather.activations) => self.activate(),
+            473..697 => return self.deliver(),
+            697..699 => self.trim(),
+            699..837 => return self.handle(),
+            837..917 => self.begin_commit(),
+            917..1_017 => return self.finish_commit(),
+            1_017..1_029 if self.rng.chance(weather.crashes) => return self.crash(),
+            1_029..1_033 => {
                 self.check_idle()?;
                 self.check_places()?;
             }
-            988..989 => self.fail_disk(),
-            989..994 => self.bot_gives_up_call(),
-            994..995 => self.release_bot(),
-            995..998 => self.activate(),
+            1_033..1_034 => self.fail_disk(),
+            1_034..1_039 => self.bot_gives_up_call(),
+            1_039..1_040 => self.release_bot(),
             _ => {}
         }
         Ok(())
@@ -186,9 +191,9 @@ impl World {
 
     fn pass_time(&mut self) {
         let micros = match self.rng.below(1_000) {
-            0..800 => self.rng.below(3_000),
-            800..950 => self.rng.below(200_000),
-            950..996 => self.rng.below(4_000_000),
+            below if below < self.weather.standstill => self.rng.below(3_000),
+            0..970 => self.rng.below(200_000),
+            970..996 => self.rng.below(4_000_000),
             996..999 => self.rng.below(30_000_000),
             _ => self.rng.below(100_000_000),
         };

@@ -113,10 +113,13 @@ impl World {
 
     fn answer_unmatched(&mut self, asked: &UnmatchedAsked) {
         let revision = if self.rng.chance(80) { asked.revision.wrapping_sub(1) } else { asked.revision };
-        // Just then a bot comes that could.
-        if self.rng.chance(300) {
+        // Just then a bot comes that could, and may say so before the answer is there.
+        if self.rng.chance(400) {
             let bot = self.rng.index(self.bots.len());
             self.bots[bot].capabilities = clients::everything();
+            self.end_call(bot);
+            self.bots[bot].asleep_until = self.now;
+            self.call_of(bot, false);
         }
         let verdict = match self.rng.below(5) {
             0 => None,
