@@ -263,7 +263,8 @@ impl Engine {
         let known = self.operation(operation).await?.ok_or(Rejection::UnknownOperation(operation))?;
         let row = self.history.operation_row(operation).await?.unwrap_or_default();
         let finished = self.history.finished(known.job).await?;
-        let entries = entries_of(operation, &known.instance, &row.request_metadata, finished.as_ref());
+        let over = finished.as_ref().and_then(|row| Some((row, operations::handle_of(row, operation)?)));
+        let entries = entries_of(operation, &known.instance, &row.request_metadata, over);
         let attachment = Attachment { entries, ..Attachment::default() };
         self.event(Event::Delete { operation, job: known.job }, attachment).await.map(drop)
     }

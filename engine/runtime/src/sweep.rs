@@ -133,15 +133,15 @@ fn handles<'a>(
     partition: PartitionId,
     jobs: impl Iterator<Item = &'a JobRow>,
 ) -> Result<(Vec<[u8; 16]>, Vec<Entry>), StoreError> {
-    let handles = jobs.flat_map(|job| job.operations.iter().map(move |handle| (job, handle.operation)));
+    let handles = jobs.flat_map(|job| job.operations.iter().map(move |handle| (job, handle)));
     let handles: Vec<_> = handles.collect();
-    let ids: Vec<_> = handles.iter().map(|(_, operation)| codec::id_key(operation.0)).collect();
+    let ids: Vec<_> = handles.iter().map(|(_, handle)| codec::id_key(handle.operation.0)).collect();
     let keys: Vec<&[u8]> = ids.iter().map(|key| key.as_slice()).collect();
     let rows = store.get(partition, Table::Operations, &keys)?;
     let mut entries = Vec::with_capacity(handles.len() * 5);
-    for ((job, operation), row) in handles.iter().zip(rows) {
+    for ((job, handle), row) in handles.iter().zip(rows) {
         let row = row.and_then(|bytes| pb::Operation::decode(bytes).ok()).unwrap_or_default();
-        entries.extend(entries_of(*operation, &job.instance, &row.request_metadata, Some(job)));
+        entries.extend(entries_of(handle.operation, &job.instance, &row.request_metadata, Some((job, handle))));
     }
     Ok((ids, entries))
 }

@@ -13,6 +13,9 @@ use tokio::sync::watch;
 use super::{Execution, prepare::Prepared};
 use crate::{error::Error, instances::Instance, names, pins::PinGuard};
 
+/// How often policies are asked where a new job stands, if each time others have become active meanwhile.
+const PLACINGS_MAX: u32 = 8;
+
 impl Execution {
     /// Answers with what is to be told of the new operation. When it does, the operation is durable.
     pub(super) async fn submit(
@@ -101,7 +104,9 @@ impl Execution {
     ) -> Result<watch::Receiver<OperationView>, Error> {
         let (engine, operation) = (&instance.engine, submit.operation);
         let pin = PinGuard::pin(engine, &self.cas, operation, &instance.name.0, &prepared.blobs).await?;
+        let mut placings = PLACINGS_MAX;
         loop {
+            placings -= 1;
             let body = Arc::new(std::mem::take(&mut prepared.body));
             match engine.submit(submit, body.clone()).await {
                 Ok((submitted, updates)) => {
@@ -113,7 +118,7 @@ impl Execution {
                     return Ok(updates);
                 }
                 // Other policies became active between their answers and the job: those that are active now are asked.
-                Err(EngineError::Rejected(Rejection::Outdated)) => {
+                Err(EngineError::Rejected(Rejection::Outdated)) if placings > 0 => {
                     prepared.body = pb::JobBody { queue_rank: None, ..Arc::unwrap_or_clone(body) };
                     submit = self.place(instance, operation, &mut prepared).await?;
                 }

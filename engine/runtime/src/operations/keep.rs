@@ -1,6 +1,6 @@
 //! Rows of the orders, written and deleted in the batch of the rows that they point to.
 
-use berth_core::{InstanceName, JobId, JobRow, JobRowState, OperationId};
+use berth_core::{InstanceName, JobId, JobRow, JobRowState, OperationId, OperationRow};
 use prost::Message;
 
 use super::index::{Index, Value, cut};
@@ -32,26 +32,31 @@ pub(crate) fn put_invocation(
 
 /// Writes the rows of the handles of a job that is over.
 pub(crate) fn put_finished(row: &JobRow, batch: &mut Batch) {
-    row.operations.iter().filter(|handle| !handle.deleted).for_each(|handle| put_handle(row, handle.operation, batch));
+    row.operations.iter().filter(|handle| !handle.deleted).for_each(|handle| put_handle(row, handle, batch));
 }
 
 /// Writes the rows of one of them.
-pub(crate) fn put_handle(row: &JobRow, operation: OperationId, batch: &mut Batch) {
-    for entry in finished(row, operation).into_iter().flatten() {
-        put(entry, operation, row.job, batch);
+pub(crate) fn put_handle(row: &JobRow, handle: &OperationRow, batch: &mut Batch) {
+    for entry in finished(row, handle).into_iter().flatten() {
+        put(entry, handle.operation, row.job, batch);
     }
 }
 
-/// All rows of an operation: `row` is its job's if that is over, `request_metadata` is that of its own row.
+/// All rows of an operation: with its job and its handle if the job is over; `request_metadata` is that of its own row.
 pub(crate) fn entries_of(
     operation: OperationId,
     instance: &InstanceName,
     request_metadata: &[u8],
-    row: Option<&JobRow>,
+    over: Option<(&JobRow, &OperationRow)>,
 ) -> Vec<Entry> {
     let mut entries = vec![invocation(operation, instance, request_metadata)];
-    entries.extend(row.and_then(|row| finished(row, operation)).into_iter().flatten());
+    entries.extend(over.and_then(|(row, handle)| finished(row, handle)).into_iter().flatten());
     entries
+}
+
+/// The handle of a job that an operation is.
+pub(crate) fn handle_of(row: &JobRow, operation: OperationId) -> Option<&OperationRow> {
+    row.operations.iter().find(|handle| handle.operation == operation)
 }
 
 pub(crate) fn delete_entries(entries: &[Entry], batch: &mut Batch) {
@@ -67,10 +72,9 @@ fn invocation(operation: OperationId, instance: &InstanceName, request_metadata:
     (index.table(), index.key(instance, Value::Text(cut(&metadata.tool_invocation_id)), operation))
 }
 
-fn finished(row: &JobRow, operation: OperationId) -> Option<[Entry; 4]> {
-    let handle = row.operations.iter().find(|handle| handle.operation == operation)?;
+fn finished(row: &JobRow, handle: &OperationRow) -> Option<[Entry; 4]> {
     let JobRowState::Completed { at, .. } = row.state else { return None };
-    let entry = |index: Index, value| (index.table(), index.key(&row.instance, value, operation));
+    let entry = |index: Index, value| (index.table(), index.key(&row.instance, value, handle.operation));
     Some([
         entry(Index::Queued, Value::Time(Some(row.queued_at))),
         entry(Index::Started, Value::Time(row.started_at)),

@@ -17,6 +17,6 @@ pub use self::{
     read::{Chunk, Listed, Need, Order, Stored, Walk},
 };
 pub(crate) use self::{
-    keep::{Entry, delete_entries, entries_of, put_finished, put_invocation},
+    keep::{Entry, delete_entries, entries_of, handle_of, put_finished, put_invocation},
     rebuild::ensure,
 };

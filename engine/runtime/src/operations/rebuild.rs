@@ -7,7 +7,7 @@ use berth_core::{InstanceName, JobId, OperationId};
 use berth_proto::store as pb;
 use prost::Message;
 
-use super::keep::{put_handle, put_invocation};
+use super::keep::{handle_of, put_handle, put_invocation};
 use crate::{
     codec,
     history::broken,
@@ -95,7 +95,9 @@ fn add(
     put_invocation(operation, job, &instance, &row.request_metadata, batch);
     if let Some(bytes) = finished {
         let job = codec::decode_job(bytes).map_err(|error| broken(Table::FinishedJobs, &error))?;
-        put_handle(&job, operation, batch);
+        if let Some(handle) = handle_of(&job, operation) {
+            put_handle(&job, handle, batch);
+        }
     }
     Ok(())
 }

@@ -190,7 +190,9 @@ fn everything_that_was_written_of_an_operation_is_deleted_with_it() {
     let mut batch = Batch::default();
     for row in &rows {
         let metadata = metadata(row.job.0 as u64);
-        delete_entries(&entries_of(OperationId(row.job.0), &row.instance, &metadata, Some(row)), &mut batch);
+        let operation = OperationId(row.job.0);
+        let over = handle_of(row, operation).map(|handle| (row, handle));
+        delete_entries(&entries_of(operation, &row.instance, &metadata, over), &mut batch);
     }
     store.commit(&[Commit { fence, batch }]).pop().unwrap().unwrap();
     assert_eq!(all_rows(&store), []);
