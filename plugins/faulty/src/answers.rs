@@ -102,7 +102,9 @@ impl Priority for Faulty {
         if let Some(mut dice) = Dice::of(&fault) {
             return dice.places(count, jobs.strings.len());
         }
-        let mut places = Places { rank: Some(vec![7; count]), ..Places::default() };
+        // Each build has a lane of its own, so that there is something to choose.
+        let lane = Some(jobs.invocation.clone());
+        let mut places = Places { lane, rank: Some(vec![7; count]), ..Places::default() };
         let mut lengths = vec![0; count];
         if bad_length(&fault, &mut lengths) {
             places.rank = Some(lengths);

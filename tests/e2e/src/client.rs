@@ -7,7 +7,7 @@ use berth_proto::{
     },
     reapi::{
         self, Action, BatchUpdateBlobsRequest, Command, Directory, ExecuteRequest, ExecuteResponse, FileNode,
-        FindMissingBlobsRequest, Platform, WaitExecutionRequest, batch_update_blobs_request,
+        FindMissingBlobsRequest, Platform, RequestMetadata, WaitExecutionRequest, batch_update_blobs_request,
         content_addressable_storage_client::ContentAddressableStorageClient, execution_client::ExecutionClient,
         execution_stage, platform,
     },
@@ -16,7 +16,7 @@ use berth_proto::{
 use bytes::Bytes;
 use prost::Message;
 use sha2::{Digest as _, Sha256};
-use tonic::{Code, Status, Streaming, transport::Channel};
+use tonic::{Code, Status, Streaming, metadata::MetadataValue, transport::Channel};
 
 use crate::wait::within;
 
@@ -56,12 +56,19 @@ impl Job {
 #[derive(Clone, Debug)]
 pub struct Client {
     channel: Channel,
+    invocation: String,
 }
 
 impl Client {
     /// Uses this connection.
     pub fn new(channel: Channel) -> Self {
-        Self { channel }
+        Self { channel, invocation: String::new() }
+    }
+
+    /// What it runs from now on belongs to this invocation of a build tool.
+    #[must_use]
+    pub fn invoked_as(self, invocation: impl Into<String>) -> Self {
+        Self { invocation: invocation.into(), ..self }
     }
 
     /// Stores blobs.
@@ -101,6 +108,12 @@ impl Client {
 
     /// Runs what was prepared.
     pub async fn execute(&self, request: ExecuteRequest) -> Result<Streaming<Operation>, Status> {
+        let mut request = tonic::Request::new(request);
+        if !self.invocation.is_empty() {
+            let metadata = RequestMetadata { tool_invocation_id: self.invocation.clone(), ..Default::default() };
+            let metadata = MetadataValue::from_bytes(&metadata.encode_to_vec());
+            request.metadata_mut().insert_bin("build.bazel.remote.execution.v2.requestmetadata-bin", metadata);
+        }
         Ok(ExecutionClient::new(self.channel.clone()).execute(request).await?.into_inner())
     }
 

@@ -57,6 +57,12 @@ impl Admin {
         }
     }
 
+    /// How many versions of a name are in quarantine.
+    pub(crate) async fn quarantined_versions(&mut self, name: &str) -> usize {
+        let listed = self.0.list(ListPluginsRequest {}).await.expect("plugins are listed").into_inner();
+        listed.versions.iter().filter(|one| one.name == name && one.state == "QUARANTINED").count()
+    }
+
     /// The version of a name that is active.
     pub(crate) async fn active(&mut self, name: &str) -> Option<String> {
         let listed = self.0.list(ListPluginsRequest {}).await.expect("plugins are listed").into_inner();

@@ -1,5 +1,5 @@
-//! Good jobs that flow all the time, and a little of everything else that a policy is asked about: attempts that fail,
-//! bots that come anew, jobs that nobody can serve.
+//! Good jobs that flow all the time, of several builds and more of them than bots have room for, and a little of
+//! everything else that a policy is asked about: attempts that fail, bots that come anew, jobs that nobody can serve.
 
 use std::{
     collections::HashSet,
@@ -15,8 +15,10 @@ use berth_proto::bots::device;
 use tokio::{sync::watch, task::JoinSet};
 use tonic::{Code, Status};
 
-const CLIENTS: usize = 8;
+const CLIENTS: usize = 12;
 const BOTS: usize = 4;
+/// Builds, each with a lane of its own.
+const BUILDS: usize = 3;
 /// One of so many jobs is failed by the first bot that gets it.
 const FAILS: u64 = 10;
 /// Between two bots that come anew.
@@ -54,10 +56,14 @@ impl Traffic {
         });
         let mut tasks = JoinSet::new();
         for number in 0..BOTS {
-            tasks.spawn(serve(site.bot(&format!("bot-{number}"), 2).await, seen.clone()));
+            tasks.spawn(serve(site.bot(&format!("bot-{number}"), 1).await, seen.clone()));
         }
         for number in 0..CLIENTS {
-            tasks.spawn(build(site.client().await, number, seen.clone()));
+            tasks.spawn(build(
+                site.client().await.invoked_as(format!("build-{}", number % BUILDS)),
+                number,
+                seen.clone(),
+            ));
         }
         tasks.spawn(come_anew(site.bot("visitor", 1).await));
         for number in 0..3 {
