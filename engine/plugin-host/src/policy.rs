@@ -18,7 +18,7 @@ use berth_runtime::policy::{
 };
 
 use crate::generation::Generation;
-use crate::observe::{Observation, Sample};
+use crate::observe::{Answered, Observation, Sample};
 use crate::owned::{OwnedAttempt, OwnedCreate, OwnedPlace, OwnedPrune, OwnedQueue, Question};
 use crate::plugin::Plugin;
 use crate::services::Retreat;
@@ -120,7 +120,7 @@ impl PluginPolicy {
     }
 
     /// Asks, and has the candidate asked the same if there is one.
-    fn ask_beside<T: Clone + Debug + Send + 'static>(
+    fn ask_beside<T: Answered + Clone + 'static>(
         &self,
         ask: impl FnOnce(&Generation) -> T,
         question: impl FnOnce() -> Question,

@@ -7,7 +7,7 @@ use crate::fault::FaultKind;
 use crate::times::Times;
 
 /// The functions of the contract.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Function {
     /// `properties.execution-properties`
     ExecutionProperties,

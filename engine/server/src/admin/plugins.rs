@@ -6,11 +6,11 @@ use std::process::ExitCode;
 
 use anyhow::{Context, bail};
 use berth_proto::admin::{
-    ActivateRequest, DiffRequest, ListKeysRequest, ListPluginsRequest, ListSetsRequest, LoadRequest, ObserveRequest,
-    PluginSettings, PluginVersion, PolicySet, QuarantineRequest, RollbackRequest, ShowPluginRequest, UnloadRequest,
-    load_request::Part, plugins_client::PluginsClient,
+    ActivateRequest, DiffRequest, Differing, ListKeysRequest, ListPluginsRequest, ListSetsRequest, LoadRequest,
+    ObserveRequest, PluginSettings, PluginVersion, PolicySet, QuarantineRequest, RollbackRequest, ShowPluginRequest,
+    UnloadRequest, load_request::Part, plugins_client::PluginsClient,
 };
-use serde_json::json;
+use serde_json::{Value, json};
 use tonic::transport::Channel;
 
 use self::shown::{digits, first_line, print_set, print_version, roles, set_json, short, version_json};
@@ -38,16 +38,16 @@ pub(crate) fn run(remote: &RemoteArgs, command: ServerCommands) -> anyhow::Resul
             ServerCommands::List => list(&mut client, as_json).await?,
             ServerCommands::Show(VersionArgs { name, digest }) => {
                 let version = answer(client.show(ShowPluginRequest { name, digest }).await)?;
-                if as_json { println!("{}", version_json(&version)) } else { print_version(&version) }
+                if as_json { outln!("{}", version_json(&version)) } else { print_version(&version) }
             }
             ServerCommands::Observe(ObserveArgs { version: CandidateArgs { name, digest }, stop }) => {
                 let request = ObserveRequest { name: name.clone(), digest, stop };
                 let version = answer(client.observe(request).await)?.version.unwrap_or_default();
                 match (as_json, stop) {
-                    (true, _) => println!("{}", version_json(&version)),
-                    (false, true) => println!("{name} is not observed any more"),
+                    (true, _) => outln!("{}", version_json(&version)),
+                    (false, true) => outln!("{name} is not observed any more"),
                     (false, false) => {
-                        println!("{} is observed; see what differs with: berth plugin diff {name}", short(&version));
+                        outln!("{} is observed; see what differs with: berth plugin diff {name}", short(&version));
                     }
                 }
             }
@@ -63,18 +63,18 @@ pub(crate) fn run(remote: &RemoteArgs, command: ServerCommands) -> anyhow::Resul
                 let request = QuarantineRequest { name: name.clone(), digest, reason, release };
                 let set = answer(client.quarantine(request).await)?;
                 if release && !as_json {
-                    println!("{name} is released; nothing becomes active by this");
+                    outln!("{name} is released; nothing becomes active by this");
                 }
                 print_set(&set, as_json);
             }
             ServerCommands::Unload(VersionArgs { name, digest }) => {
                 answer(client.unload(UnloadRequest { name: name.clone(), digest }).await)?;
-                if as_json { println!("{}", json!({ "unloaded": name })) } else { println!("{name} is unloaded") }
+                if as_json { outln!("{}", json!({ "unloaded": name })) } else { outln!("{name} is unloaded") }
             }
             ServerCommands::Sets => {
                 let sets = answer(client.list_sets(ListSetsRequest {}).await)?.sets;
                 if as_json {
-                    println!("{}", json!({ "sets": sets.iter().map(set_json).collect::<Vec<_>>() }));
+                    outln!("{}", json!({ "sets": sets.iter().map(set_json).collect::<Vec<_>>() }));
                 } else {
                     let row = |set: &PolicySet| {
                         let plugins: Vec<_> = set.plugins.iter().map(|plugin| plugin.name.as_str()).collect();
@@ -134,14 +134,14 @@ async fn send(
         let version = checked.version.unwrap_or_default();
         if as_json {
             let failures = &checked.failures;
-            println!(
+            outln!(
                 "{}",
                 json!({ "version": version_json(&version), "examples": checked.examples, "failures": failures })
             );
         } else {
             print_version(&version);
-            println!("examples: {} run, {} failed", checked.examples, checked.failures.len());
-            checked.failures.iter().for_each(|failure| println!("  {failure}"));
+            outln!("examples: {} run, {} failed", checked.examples, checked.failures.len());
+            checked.failures.iter().for_each(|failure| outln!("  {failure}"));
         }
         if !checked.failures.is_empty() {
             bail!("{} examples failed", checked.failures.len());
@@ -151,18 +151,18 @@ async fn send(
     let loaded = answer(client.load(tokio_stream::iter(parts)).await)?;
     let version = loaded.version.unwrap_or_default();
     if as_json {
-        println!("{}", json!({ "version": version_json(&version), "unchanged": loaded.unchanged }));
+        outln!("{}", json!({ "version": version_json(&version), "unchanged": loaded.unchanged }));
         return Ok(());
     }
     let millis = version.load_time.map_or(0, |time| time.seconds * 1000 + i64::from(time.nanos) / 1_000_000);
     let how = if loaded.unchanged { "was loaded already" } else { "is loaded" };
-    println!(
+    outln!(
         "{} {how} ({} bytes, {millis} ms); it answers: {}",
         short(&version),
         version.component_bytes,
         version.exports.join(", ")
     );
-    println!(
+    outln!(
         "try it beside the active one: berth plugin observe {0}; make it active: berth plugin activate {0}",
         version.name
     );
@@ -187,11 +187,11 @@ async fn list(client: &mut PluginsClient<Channel>, as_json: bool) -> anyhow::Res
     let active = listed.active.unwrap_or_default();
     if as_json {
         let versions: Vec<_> = listed.versions.iter().map(version_json).collect();
-        println!("{}", json!({ "versions": versions, "active": set_json(&active) }));
+        outln!("{}", json!({ "versions": versions, "active": set_json(&active) }));
         return Ok(());
     }
     if listed.versions.is_empty() {
-        println!("no plugin is loaded: the built-in rule answers everything; load one with `berth plugin load FILE`");
+        outln!("no plugin is loaded: the built-in rule answers everything; load one with `berth plugin load FILE`");
         return Ok(());
     }
     let row = |version: &PluginVersion| {
@@ -215,30 +215,50 @@ async fn list(client: &mut PluginsClient<Channel>, as_json: bool) -> anyhow::Res
 }
 
 async fn diff(client: &mut PluginsClient<Channel>, name: String, limit: u32, as_json: bool) -> anyhow::Result<()> {
-    let found = answer(client.diff(DiffRequest { name, limit }).await)?;
+    let found = answer(client.diff(DiffRequest { name: name.clone(), limit }).await)?;
     if as_json {
         let differences = found.differences.iter().map(|one| {
-            json!({ "function": one.function, "question": one.question, "question_digest": one.question_digest,
-                    "active": one.active, "candidate": one.candidate })
+            json!({ "function": one.function, "fields": one.fields, "question": read(&one.question),
+                    "question_digest": one.question_digest, "active": read(&one.active),
+                    "candidate": read(&one.candidate) })
         });
-        println!(
+        let differing = found.differing.iter();
+        let differing =
+            differing.map(|one| json!({ "function": one.function, "fields": one.fields, "count": one.count }));
+        outln!(
             "{}",
-            json!({ "asked": found.asked, "same": found.same, "different": found.different, "faults": found.faults,
-                    "dropped": found.dropped, "differences": differences.collect::<Vec<_>>() })
+            json!({ "digest": found.digest, "ended": found.ended, "asked": found.asked, "same": found.same,
+                    "different": found.different, "faults": found.faults, "dropped": found.dropped,
+                    "differing": differing.collect::<Vec<_>>(), "differences": differences.collect::<Vec<_>>() })
         );
         return Ok(());
     }
-    println!(
+    outln!(
         "{} questions asked of both: {} the same, {} different, {} faults; {} not asked, the candidate was busy",
-        found.asked, found.same, found.different, found.faults, found.dropped
+        found.asked,
+        found.same,
+        found.different,
+        found.faults,
+        found.dropped
     );
-    let row = |one: &berth_proto::admin::Difference| {
-        vec![one.function.clone(), one.question.clone(), one.active.clone(), one.candidate.clone()]
-    };
-    if !found.differences.is_empty() {
-        table::print(&["FUNCTION", "QUESTION", "ACTIVE", "CANDIDATE"], found.differences.iter().map(row).collect());
+    if !found.ended.is_empty() {
+        outln!("{name}@{} is not observed any more: {}", digits(&found.digest), found.ended);
+    }
+    if !found.differing.is_empty() {
+        outln!("");
+        let row = |one: &Differing| vec![one.function.clone(), one.fields.clone(), one.count.to_string()];
+        table::print(&["FUNCTION", "FIELDS THAT DIFFER", "TIMES"], found.differing.iter().map(row).collect());
+    }
+    for one in &found.differences {
+        outln!("\n{}: {}", one.function, one.fields);
+        outln!("  question   {}\n  active     {}\n  candidate  {}", one.question, one.active, one.candidate);
     }
     Ok(())
+}
+
+/// JSON, or the text where it was cut.
+fn read(text: &str) -> Value {
+    serde_json::from_str(text).unwrap_or_else(|_| text.into())
 }
 
 async fn keys(
@@ -254,7 +274,7 @@ async fn keys(
     };
     if as_json {
         let rows: Vec<_> = rows.iter().map(|row| json!({ "key": row.key, "value": shown(&row.value) })).collect();
-        println!("{}", json!({ "rows": rows }));
+        outln!("{}", json!({ "rows": rows }));
     } else {
         table::print(&["KEY", "VALUE"], rows.iter().map(|row| vec![row.key.clone(), shown(&row.value)]).collect());
     }

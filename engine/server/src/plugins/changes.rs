@@ -170,7 +170,7 @@ impl Registry {
             }
         };
         if self.look(|ledger, _| ledger.observed.as_ref() == Some(key)) && reason.is_some() {
-            self.forget_observation().await?;
+            self.forget_observation("it was quarantined").await?;
         }
         // Last: as long as it is in force, the host would look for somebody else at once.
         if let Some(plugin) = self.look(|_, loaded| loaded.get(key).cloned()) {

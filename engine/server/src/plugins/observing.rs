@@ -1,10 +1,12 @@
 //! A version that is asked beside the active one: what it would answer, and a copy of its plugin's table to write to.
-//! Which version that is outlives a restart; the differences are in memory, and so is nothing that it decides.
+//! Which version that is outlives a restart; the differences are in memory, those of the last observation also after its
+//! end.
 
 use std::sync::Arc;
 
 use berth_plugin_host::{
-    ChainSpec, Generation, GenerationSpec, LoadOptions, Observation, Plugin, PluginPolicy, Plugins,
+    ChainSpec, Difference, Differing, Generation, GenerationSpec, LoadOptions, Observation, Plugin, PluginPolicy,
+    Plugins,
 };
 use berth_runtime::{
     feed::{Begin, shadow_name},
@@ -30,14 +32,32 @@ pub(super) struct Observed {
     shadow: Option<String>,
 }
 
-/// What came of it.
+/// What came of it. In memory; the last ones outlive the observation.
+#[derive(Clone)]
 pub(crate) struct Findings {
-    pub(crate) observation: Arc<Observation>,
+    pub(crate) key: VersionKey,
+    pub(crate) summary: berth_plugin_host::Observed,
+    pub(crate) differing: Vec<Differing>,
+    /// The newest at the end.
+    pub(crate) differences: Vec<Difference>,
     /// Faults of the version itself.
     pub(crate) faults: u64,
+    /// Why nothing is added any more.
+    pub(crate) ended: Option<&'static str>,
 }
 
 impl Observed {
+    fn findings(&self) -> Findings {
+        Findings {
+            key: self.key.clone(),
+            summary: self.observation.summary(),
+            differing: self.observation.differing(),
+            differences: self.observation.differences(),
+            faults: self.plugin.stats().faults_all(),
+            ended: None,
+        }
+    }
+
     pub(super) fn key(&self) -> &VersionKey {
         &self.key
     }
@@ -60,11 +80,11 @@ impl Registry {
         if !begin {
             let key = before.filter(|key| key.0 == name);
             let key = key.ok_or_else(|| Refused::Not(format!("no version of {name} is observed")))?;
-            self.forget_observation().await?;
+            self.forget_observation("an operator ended it").await?;
             return Ok(key);
         }
         let key = self.look(|ledger, _| ledger.candidate(name, digits))?;
-        self.forget_observation().await?;
+        self.forget_observation("another version is observed").await?;
         self.begin_observation(key.clone()).await?;
         let mut batch = Batch::default();
         rows::put_observed(&mut batch, &key);
@@ -76,11 +96,12 @@ impl Registry {
     /// What observing a plugin has found.
     pub(crate) fn findings(&self, name: &str) -> Result<Findings, RegistryError> {
         let state = self.lock();
-        let Some(observed) = state.observed.as_ref().filter(|observed| observed.key.0 == name) else {
+        let now = state.observed.as_ref().filter(|observed| observed.key.0 == name).map(Observed::findings);
+        let found = now.or_else(|| state.found.clone().filter(|found| found.key.0 == name));
+        found.ok_or_else(|| {
             let help = format!("no version of {name} is observed; begin with: berth plugin observe {name}");
-            return Err(Refused::Not(help).into());
-        };
-        Ok(Findings { observation: observed.observation.clone(), faults: observed.plugin.stats().faults_all() })
+            Refused::Not(help).into()
+        })
     }
 
     /// A name's table: that of its active version, or that of the one that is observed.
@@ -99,31 +120,35 @@ impl Registry {
     pub(super) async fn observe_again(self: &Arc<Self>) -> Result<(), RegistryError> {
         let Some(key) = self.look(|ledger, _| ledger.observed.clone()) else { return Ok(()) };
         if self.look(|ledger, _| ledger.is_active(&key)) {
-            return self.forget_observation().await;
+            return self.forget_observation("it was activated").await;
         }
-        self.end_observation().await;
+        self.end_observation("it was begun anew beside other policies").await;
         if let Err(error) = self.begin_observation(key.clone()).await {
             tracing::warn!(plugin = key.0, digest = key.1, %error, "the version cannot be observed beside the new set");
             self.lock().ledger.observed = Some(key);
-            self.forget_observation().await?;
+            self.forget_observation("it cannot be asked beside the policies that are active now").await?;
         }
         Ok(())
     }
 
     /// Nobody is observed any more, now and after a restart.
-    pub(super) async fn forget_observation(&self) -> Result<(), RegistryError> {
+    pub(super) async fn forget_observation(&self, why: &'static str) -> Result<(), RegistryError> {
         let Some(key) = self.look(|ledger, _| ledger.observed.clone()) else { return Ok(()) };
-        self.end_observation().await;
+        self.end_observation(why).await;
         let mut batch = Batch::default();
         rows::delete_observed(&mut batch);
         self.tell(batch, vec![told::lost(&key, What::Unobserved)]).await
     }
 
-    async fn end_observation(&self) {
+    async fn end_observation(&self, why: &'static str) {
         let ended = {
             let mut state = self.lock();
             state.ledger.observed = None;
-            state.observed.take()
+            let ended = state.observed.take();
+            if let Some(observed) = &ended {
+                state.found = Some(Findings { ended: Some(why), ..observed.findings() });
+            }
+            ended
         };
         self.policy().observe_no_more();
         if let Some(shadow) = ended.and_then(|observed| observed.shadow)

@@ -22,7 +22,7 @@ use super::{
     examples::{self, Report},
     ledger::{Ledger, Refused, VersionKey},
     listening::Hearing,
-    observing::Observed,
+    observing::{Findings, Observed},
     rows::{self, VersionRow},
     settings::{self, Settings},
     source::{self, TrustedKey},
@@ -88,6 +88,8 @@ pub(super) struct State {
     pub(super) ledger: Ledger,
     pub(super) loaded: HashMap<VersionKey, Arc<Plugin>>,
     pub(super) observed: Option<Observed>,
+    /// What the last observation found that is over.
+    pub(super) found: Option<Findings>,
 }
 
 /// A version that is in memory, to be measured.
@@ -116,7 +118,7 @@ impl Registry {
             trusted,
             compiled,
             attached: OnceLock::new(),
-            state: Mutex::new(State { ledger, loaded: HashMap::new(), observed: None }),
+            state: Mutex::new(State { ledger, loaded: HashMap::new(), observed: None, found: None }),
             changing: tokio::sync::Mutex::new(()),
         })
     }

@@ -2,7 +2,7 @@
 
 use std::{collections::HashMap, sync::Arc};
 
-use berth_plugin_host::{Difference, FaultKind, FaultRecord, Function, Plugin};
+use berth_plugin_host::{Difference, Differing, FaultKind, FaultRecord, Function, Plugin};
 use berth_proto::admin::{self as pb, load_request::Part, plugins_server};
 use berth_runtime::feed::ListenerState;
 use bytes::{Bytes, BytesMut};
@@ -81,23 +81,31 @@ impl plugins_server::Plugins for PluginService {
         let pb::DiffRequest { name, limit } = request.into_inner();
         let limit = if limit == 0 { 100 } else { limit as usize };
         let found = self.registry.findings(&name).map_err(status)?;
-        let summary = found.observation.summary();
-        let newest_first = found.observation.differences().into_iter().rev().take(limit);
+        let newest_first = found.differences.into_iter().rev().take(limit);
         let difference = |one: Difference| pb::Difference {
             function: one.function.name().to_owned(),
             question_digest: one.question_digest,
             question: one.question,
             active: one.active,
             candidate: one.candidate,
+            fields: one.place,
+        };
+        let differing = |one: Differing| pb::Differing {
+            function: one.function.name().to_owned(),
+            fields: one.place,
+            count: one.count,
         };
         Ok(Response::new(pb::DiffResponse {
-            asked: summary.asked,
-            same: summary.same,
-            different: summary.different,
+            asked: found.summary.asked,
+            same: found.summary.same,
+            different: found.summary.different,
             faults: found.faults,
-            dropped: summary.dropped,
-            p50: Some(duration(summary.p50)),
+            dropped: found.summary.dropped,
+            p50: Some(duration(found.summary.p50)),
             differences: newest_first.map(difference).collect(),
+            differing: found.differing.into_iter().map(differing).collect(),
+            digest: found.key.1,
+            ended: found.ended.unwrap_or_default().to_owned(),
         }))
     }
 

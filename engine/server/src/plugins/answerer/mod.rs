@@ -15,7 +15,7 @@ use std::{
 
 use berth_core::{Chooser, LaneView, WorkerView};
 use berth_plugin_host::{
-    ChainSpec, Generation, GenerationSpec, Host, HostOptions, Interface, Plugin, PluginPolicy, Plugins, Services,
+    ChainSpec, Generation, GenerationSpec, Host, HostOptions, Interface, Plugin, PluginPolicy, Plugins, Services, shown,
 };
 use berth_policy_cases::{self as cases, Answerer, Fault, Function, Reply, Surroundings};
 use berth_runtime::{
@@ -29,9 +29,7 @@ use berth_runtime::{
 
 use self::{
     desk::CaseDesk,
-    records::{
-        list, millis, pairs, properties, property_set, refusal, requester, score_count, set, timestamp_of, verdict,
-    },
+    records::{millis, pairs, requester, score_count, set, timestamp_of},
 };
 use super::{bundled, settings::Settings, source::digest_of, versions::load_options};
 
@@ -152,7 +150,7 @@ fn or_refused<T, A>(answer: Result<T, PolicyError>, read: impl FnOnce(T) -> A) -
     match answer {
         Ok(answer) => Ok(Ok(read(answer))),
         Err(PolicyError::Fault { plugin }) => Err(Fault::Faulted(plugin)),
-        Err(error) => Ok(Err(refusal(error))),
+        Err(error) => Ok(Err(shown::refusal(error))),
     }
 }
 
@@ -173,11 +171,7 @@ impl Answerer for ComponentAnswerer {
         let answer = self.ask(Function::ExecutionProperties, Interface::Properties, |policy| {
             policy.execution_properties(&question)
         })?;
-        or_refused(answer, |answer| cases::ExecutionAnswer {
-            label: answer.label.to_string(),
-            requirements: properties(&answer.requirements),
-            preferred: answer.preferred.as_ref().map(properties),
-        })
+        or_refused(answer, |answer| shown::execution_answer(&answer))
     }
 
     fn worker_properties(&mut self, question: &cases::WorkerQuestion) -> Reply<cases::WorkerAnswer> {
@@ -185,11 +179,7 @@ impl Answerer for ComponentAnswerer {
         let question = WorkerQuestion { instance: &question.instance, bot_id: &question.bot_id, properties: &own };
         let answer =
             self.ask(Function::WorkerProperties, Interface::Properties, |policy| policy.worker_properties(&question))?;
-        or_refused(answer, |answer| cases::WorkerAnswer {
-            labels: answer.labels.iter().map(|label| label.to_string()).collect(),
-            capabilities: answer.capabilities.iter().map(properties).collect(),
-            score: answer.score,
-        })
+        or_refused(answer, |answer| shown::worker_answer(&answer))
     }
 
     fn matches(&mut self, question: &cases::MatchesQuestion) -> Reply<cases::MatchesAnswer> {
@@ -214,13 +204,13 @@ impl Answerer for ComponentAnswerer {
             oldest: millis(question.oldest_ms),
         };
         let verdict = self.ask(Function::Nobody, Interface::Unmatched, |policy| policy.unmatched(&asked))?;
-        verdict.map(records::nobody).map(Ok).ok_or_else(|| Fault::Faulted("it gave no verdict".to_owned()))
+        verdict.as_ref().map(shown::nobody).map(Ok).ok_or_else(|| Fault::Faulted("it gave no verdict".to_owned()))
     }
 
     fn place(&mut self, question: &cases::PlaceQuestion) -> Reply<cases::PlaceAnswer> {
         let jobs: Vec<_> = question.jobs.iter().map(records::job).collect();
         let places = self.ask(Function::Place, Interface::Priority, |policy| policy.place(&jobs))?;
-        Ok(Ok(cases::PlaceAnswer { places: places.into_iter().map(records::place).collect() }))
+        Ok(Ok(cases::PlaceAnswer { places: places.iter().map(shown::place).collect() }))
     }
 
     fn choose(&mut self, question: &cases::ChooseQuestion) -> Reply<cases::ChooseAnswer> {
@@ -277,12 +267,7 @@ impl Answerer for ComponentAnswerer {
         };
         let answer =
             self.ask(Function::BeforeCreateJob, Interface::CreateJob, |policy| policy.before_create_job(&asked))?;
-        or_refused(answer, |answer| cases::CreateJobAnswer {
-            platform: answer.platform.map(|platform| list(&platform)),
-            priority: answer.priority,
-            timeout_ms: answer.timeout.map(records::as_millis),
-            queue_timeout_ms: answer.queue_timeout.map(records::as_millis),
-        })
+        or_refused(answer, |answer| shown::create_job_answer(&answer))
     }
 
     fn before_queue_job(&mut self, question: &cases::QueueJobQuestion) -> Reply<cases::QueueJobAnswer> {
@@ -298,14 +283,11 @@ impl Answerer for ComponentAnswerer {
         };
         let answer =
             self.ask(Function::BeforeQueueJob, Interface::QueueJob, |policy| policy.before_queue_job(&asked))?;
-        or_refused(answer, |answer| cases::QueueJobAnswer {
-            rank: answer.rank,
-            queue_timeout_ms: answer.queue_timeout.map(records::as_millis),
-        })
+        or_refused(answer, |answer| shown::queue_job_answer(&answer))
     }
 
     fn after_attempt(&mut self, question: &cases::AfterAttemptQuestion) -> Reply<cases::AfterAttemptAnswer> {
-        let requirements = property_set(&question.requirements);
+        let requirements = set(&question.requirements);
         let asked = AttemptQuestion {
             requester: requester(&question.requester),
             job: &question.job,
@@ -328,7 +310,7 @@ impl Answerer for ComponentAnswerer {
         };
         let answer =
             self.ask(Function::AfterAttempt, Interface::AfterAttempt, |policy| policy.after_attempt(&asked))?;
-        answer.map(verdict).map(Ok).ok_or_else(|| Fault::Faulted("it gave no verdict".to_owned()))
+        answer.as_ref().map(shown::verdict).map(Ok).ok_or_else(|| Fault::Faulted("it gave no verdict".to_owned()))
     }
 
     fn before_prune(&mut self, question: &cases::BeforePruneQuestion) -> Reply<cases::BeforePruneAnswer> {
@@ -343,7 +325,7 @@ impl Answerer for ComponentAnswerer {
             });
         }
         let kept = self.ask(Function::BeforePrune, Interface::BeforePrune, |policy| policy.before_prune(&jobs))?;
-        Ok(Ok(cases::BeforePruneAnswer { keep_ms: kept.into_iter().map(records::as_millis).collect() }))
+        Ok(Ok(cases::BeforePruneAnswer { keep_ms: kept.into_iter().map(shown::as_millis).collect() }))
     }
 
     fn on_events(&mut self, question: &cases::EventsQuestion) -> Reply<cases::EventsAnswer> {

@@ -33,7 +33,12 @@ async fn a_version_is_loaded_observed_activated_and_taken_back() {
     .await;
     let difference = &found["differences"][0];
     assert_eq!(difference["function"], "priority.place");
-    assert_ne!(difference["active"], difference["candidate"]);
+    assert_ne!(
+        difference["active"]["answer"]["places"][0]["lane"],
+        difference["candidate"]["answer"]["places"][0]["lane"]
+    );
+    assert_eq!(difference["question"]["jobs"][0]["instance"], "main", "as `plugin ask` takes it");
+    assert_eq!(found["differing"][0], json!({ "function": "priority.place", "fields": "places.*.lane", "count": 1 }));
     assert_eq!(found["faults"], 0);
     let table = site.ask(&["plugin", "diff", "fair"]).await;
     assert!(table.stdout.contains("priority.place"), "{}", table.stdout);
@@ -44,7 +49,8 @@ async fn a_version_is_loaded_observed_activated_and_taken_back() {
     assert_eq!(set["chains"][0]["roles"], roles, "what its examples show, and no other column");
     assert_eq!(who(&site, "lane").await, ["fair"]);
     assert_eq!(state(&site, "reapi-priority").await, "BUNDLED", "nothing is left for it to answer");
-    assert!(refused(&site, &["diff", "fair"]).await.contains("no version of fair is observed"));
+    let last = plugin(&site, &["diff", "fair"]).await;
+    assert_eq!((&last["ended"], &last["different"]), (&json!("it was activated"), &found["different"]));
     let (_, second) = client.begin(&Job::new("active")).await;
     let shown = plugin(&site, &["show", "fair"]).await;
     let functions = shown["functions"].as_array().expect("a list");

@@ -3,7 +3,8 @@
 //! Off the hot path: the question and the answer that counted are put into a bounded queue, and a thread of its own asks
 //! the candidate and compares. What does not fit into the queue is dropped and counted.
 
-use std::collections::VecDeque;
+mod differences;
+
 use std::fmt::Debug;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
@@ -15,32 +16,45 @@ use berth_runtime::policy::hooks::{MatchQuestion, UnmatchedQuestion};
 use berth_runtime::policy::{ExecutionQuestion, Policy, WorkerQuestion};
 use sha2::{Digest, Sha256};
 
+use self::differences::{Differences, places};
 use crate::generation::Generation;
 use crate::instance::cut;
 use crate::load::hex;
 use crate::owned::{OwnedPlace, OwnedPrune, Question};
+use crate::shown::Shown;
 use crate::stats::Function;
 use crate::times::Times;
 
 /// Samples that wait. Beyond that they are dropped: the candidate must not cost what the one in force does.
 const WAITING_MAX: usize = 256;
-/// The last differences are kept.
-const KEPT_MAX: usize = 200;
-const TEXT_BYTES_MAX: usize = 2048;
+const TEXT_BYTES_MAX: usize = 8 << 10;
 
 /// A question that the candidate answered in another way.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Difference {
     /// What was asked.
     pub function: Function,
+    /// The fields in which the answers differ, such as `places.*.rank`.
+    pub place: String,
     /// The beginning of the SHA-256 of the question as text: equal questions have equal ones.
     pub question_digest: String,
-    /// The question, cut if it is long.
+    /// The question as JSON, as a case would ask it; cut if it is long.
     pub question: String,
-    /// What the generation in force answered, cut if it is long.
+    /// What the generation in force answered: JSON with `answer` or `refusal`, or null. Cut if it is long.
     pub active: String,
-    /// What the candidate answered, cut if it is long.
+    /// What the candidate answered, in the same form.
     pub candidate: String,
+}
+
+/// How often answers differed in the same fields.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Differing {
+    /// What was asked.
+    pub function: Function,
+    /// The fields.
+    pub place: String,
+    /// How often.
+    pub count: u64,
 }
 
 /// What came of it so far.
@@ -74,7 +88,7 @@ struct Shared {
     different: AtomicU64,
     dropped: AtomicU64,
     times: Times,
-    kept: Mutex<VecDeque<Difference>>,
+    differences: Mutex<Differences>,
     /// Samples that were taken from the queue and are done with.
     done: AtomicU64,
     /// Samples that were put into it.
@@ -84,8 +98,13 @@ struct Shared {
 /// What was asked, and how to ask somebody else.
 pub(crate) struct Sample {
     pub(crate) question: Question,
-    pub(crate) active: Box<dyn Debug + Send>,
+    pub(crate) active: Box<dyn Answered>,
 }
+
+/// Any answer: compared as it is, and shown as people read it.
+pub(crate) trait Answered: Debug + Shown + Send {}
+
+impl<T: Debug + Shown + Send> Answered for T {}
 
 impl Observation {
     /// Starts asking the candidate.
@@ -118,7 +137,12 @@ impl Observation {
 
     /// The last differences, the newest at the end.
     pub fn differences(&self) -> Vec<Difference> {
-        self.shared.kept().iter().cloned().collect()
+        self.shared.differences().kept()
+    }
+
+    /// In which fields answers differed, the most frequent first.
+    pub fn differing(&self) -> Vec<Differing> {
+        self.shared.differences().kinds()
     }
 
     /// Whether every sample that was taken so far has been asked. For tests and for a last look.
@@ -146,9 +170,9 @@ impl Debug for Observation {
 }
 
 impl Shared {
-    fn kept(&self) -> MutexGuard<'_, VecDeque<Difference>> {
+    fn differences(&self) -> MutexGuard<'_, Differences> {
         // Nothing panics under this lock.
-        self.kept.lock().unwrap_or_else(PoisonError::into_inner)
+        self.differences.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -159,65 +183,58 @@ fn run(candidate: &Generation, waiting: &Receiver<Sample>, shared: &Shared) {
         let (function, answer) = ask(candidate, &question);
         shared.times.add(started.elapsed());
         shared.asked.fetch_add(1, Relaxed);
-        let active = format!("{active:?}");
-        if answer == active {
+        if format!("{answer:?}") == format!("{active:?}") {
             shared.same.fetch_add(1, Relaxed);
         } else {
             shared.different.fetch_add(1, Relaxed);
-            let question = format!("{question:?}");
-            let short = |text: &str| cut(text, TEXT_BYTES_MAX).to_owned();
+            let (active, candidate) = (active.shown(), answer.shown());
+            let question = question.shown().to_json().to_string();
+            let short = |text: String| cut(&text, TEXT_BYTES_MAX).to_owned();
             let difference = Difference {
                 function,
+                place: places(&active, &candidate),
                 question_digest: hex(&Sha256::digest(question.as_bytes())[..8]),
-                question: short(&question),
-                active: short(&active),
-                candidate: short(&answer),
+                question: short(question),
+                active: short(active.to_string()),
+                candidate: short(candidate.to_string()),
             };
-            let mut kept = shared.kept();
-            if kept.len() == KEPT_MAX {
-                kept.pop_front();
-            }
-            kept.push_back(difference);
+            shared.differences().add(difference);
         }
         shared.done.fetch_add(1, Relaxed);
     }
 }
 
-/// The candidate's answer as text: as exact as what is compared with it.
-fn ask(candidate: &Generation, question: &Question) -> (Function, String) {
+/// The candidate's answer.
+fn ask(candidate: &Generation, question: &Question) -> (Function, Box<dyn Answered>) {
     match question {
         Question::Execution { instance, platform } => {
             let answer = candidate.execution_properties(&ExecutionQuestion { instance, platform });
-            (Function::ExecutionProperties, format!("{answer:?}"))
+            (Function::ExecutionProperties, Box::new(answer))
         }
         Question::Worker { instance, bot_id, properties } => {
             let answer = candidate.worker_properties(&WorkerQuestion { instance, bot_id, properties });
-            (Function::WorkerProperties, format!("{answer:?}"))
+            (Function::WorkerProperties, Box::new(answer))
         }
         Question::Place(jobs) => {
             let jobs: Vec<_> = jobs.iter().map(OwnedPlace::lend).collect();
-            (Function::Place, format!("{:?}", candidate.place(&jobs)))
+            (Function::Place, Box::new(candidate.place(&jobs)))
         }
         Question::Create(question) => {
-            (Function::BeforeCreateJob, format!("{:?}", candidate.before_create_job(&question.lend())))
+            (Function::BeforeCreateJob, Box::new(candidate.before_create_job(&question.lend())))
         }
-        Question::Queue(question) => {
-            (Function::BeforeQueueJob, format!("{:?}", candidate.before_queue_job(&question.lend())))
-        }
-        Question::Attempt(question) => {
-            (Function::AfterAttempt, format!("{:?}", candidate.after_attempt(&question.lend())))
-        }
+        Question::Queue(question) => (Function::BeforeQueueJob, Box::new(candidate.before_queue_job(&question.lend()))),
+        Question::Attempt(question) => (Function::AfterAttempt, Box::new(candidate.after_attempt(&question.lend()))),
         Question::Unmatched { instance, label, requirements, jobs, oldest } => {
             let question = UnmatchedQuestion { instance, label, requirements, jobs: *jobs, oldest: *oldest };
-            (Function::Nobody, format!("{:?}", candidate.unmatched(&question)))
+            (Function::Nobody, Box::new(candidate.unmatched(&question)))
         }
         Question::Matches { instance, needs, offers, pairs } => {
             let question = MatchQuestion { instance, needs, offers, pairs };
-            (Function::Matches, format!("{:?}", candidate.matches(&question)))
+            (Function::Matches, Box::new(candidate.matches(&question)))
         }
         Question::Prune(jobs) => {
             let jobs: Vec<_> = jobs.iter().map(OwnedPrune::lend).collect();
-            (Function::BeforePrune, format!("{:?}", candidate.before_prune(&jobs)))
+            (Function::BeforePrune, Box::new(candidate.before_prune(&jobs)))
         }
     }
 }
