@@ -247,12 +247,18 @@ pub(crate) struct NewArgs {
 pub(crate) enum Kind {
     /// What a job needs and a bot offers
     Properties,
+    /// How well a job and a bot fit where containment does not tell
+    Matching,
     /// Who goes first: lanes, ranks, limits
     Priority,
+    /// Which lane a bot serves
+    Choosing,
     /// Who may come in
     Admission,
     /// What happens after a failure
     Retry,
+    /// Which finished jobs are kept longer
+    Prune,
     /// What happened, with state of its own
     Events,
 }

@@ -35,9 +35,12 @@ macro_rules! template {
 fn template(kind: Kind) -> Template {
     match kind {
         Kind::Properties => template!("properties", "what a job requires, and what a bot offers."),
+        Kind::Matching => template!("matching", "how well a job and a bot fit."),
         Kind::Priority => template!("priority", "who goes first."),
+        Kind::Choosing => template!("choosing", "which lane a bot serves."),
         Kind::Admission => template!("admission", "who may come in."),
         Kind::Retry => template!("retry", "what happens after an attempt that failed."),
+        Kind::Prune => template!("prune", "which finished jobs are kept longer."),
         Kind::Events => template!("events", "what happened, with counts that survive every crash."),
     }
 }
@@ -61,8 +64,8 @@ pub(super) fn run(args: &NewArgs) -> anyhow::Result<ExitCode> {
     for (path, text) in VENDOR {
         write(&folder.join("vendor"), path, text)?;
     }
-    println!("{} is a policy that answers {}", folder.display(), template.purpose.trim_end_matches('.'));
-    println!("next: cd {} && cargo test && berth plugin build && berth plugin test {name}.wasm", folder.display());
+    outln!("{} is a policy that answers {}", folder.display(), template.purpose.trim_end_matches('.'));
+    outln!("next: cd {} && cargo test && berth plugin build && berth plugin test {name}.wasm", folder.display());
     Ok(ExitCode::SUCCESS)
 }
 
@@ -75,13 +78,15 @@ fn write(folder: &Path, path: &str, text: &str) -> anyhow::Result<()> {
 
 #[cfg(test)]
 mod tests {
+    use clap::ValueEnum;
+
     use super::*;
 
     #[test]
     fn a_new_policy_has_everything_that_it_needs_and_no_blanks() {
-        for kind in [Kind::Properties, Kind::Priority, Kind::Admission, Kind::Retry, Kind::Events] {
+        for kind in Kind::value_variants() {
             let dir = tempfile::tempdir().unwrap();
-            let args = NewArgs { name: "my-policy".into(), kind, dir: dir.path().to_owned() };
+            let args = NewArgs { name: "my-policy".into(), kind: *kind, dir: dir.path().to_owned() };
             run(&args).unwrap();
             let read = |path: &str| fs::read_to_string(dir.path().join("my-policy").join(path)).unwrap();
             for path in ["Cargo.toml", "README.md", "src/lib.rs", "cases.toml", "config.schema.json"] {

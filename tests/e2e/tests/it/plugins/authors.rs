@@ -16,7 +16,7 @@ const COMPILING: std::time::Duration = std::time::Duration::from_secs(540);
 
 /// A shell on the author's machine: `berth` is in the path, and nothing is fetched.
 async fn shell(folder: &Path, server: &str, script: &str) -> Output {
-    // All policies of these tests share what they compile.
+    // All policies of these tests share what they compile: what each of them needs is compiled once.
     let target = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("authors");
     let bin = berth().parent().expect("a file is in a folder").to_owned();
     // The binary that is tested may have another name.
@@ -81,14 +81,21 @@ async fn the_page_for_authors_works_word_for_word() {
 }
 
 #[tokio::test]
-#[ignore = "compiles five crates, which takes minutes: run it alone"]
 async fn a_new_policy_of_each_kind_compiles_and_passes_its_own_test_as_generated() {
     let folder = tempfile::tempdir().expect("a temporary folder can be made");
     let asked = [
         ("properties", "worker-properties", json!({ "properties": ["OSFamily=linux"] }), "/capabilities/0/0"),
+        (
+            "matching",
+            "matches",
+            json!({ "pairs": [{ "need": { "requirements": ["cpus=2"] }, "offer": { "capabilities": [["cpus=4"]] } }] }),
+            "/scores/0",
+        ),
         ("priority", "place", json!({ "jobs": [{ "invocation": "one", "priority": 3 }] }), "/places/0/rank"),
         ("admission", "before-create-job", json!({ "arguments": ["/bin/true"] }), "/timeout-ms"),
         ("retry", "after-attempt", json!({ "attempt": 1, "counted": 1, "counted-max": 5 }), "/action/retry/after-ms"),
+        ("choosing", "choose", json!({ "lanes": [{ "name": "a" }, { "name": "b" }] }), "/lane"),
+        ("prune", "before-prune", json!({ "jobs": [{ "code": 3 }] }), "/keep-ms/0"),
         ("events", "on-events", json!({ "events": [] }), "/kv"),
     ];
     for (kind, function, question, answer) in asked {
