@@ -2,6 +2,9 @@
 //!
 //! It parses, wires and reports. It holds no rules: those are in `berth-core`.
 
+#[macro_use]
+mod out;
+
 mod admin;
 mod bench;
 mod bot;

@@ -107,11 +107,15 @@ impl Metrics {
             quarantined.get_or_create(&named(&[])).set(is_quarantined.into());
             for function in Function::ALL.into_iter().filter(|function| exported.contains(&function.interface())) {
                 let stats = plugin.function(function);
+                // Of a version that is out of service, what it was asked is enough: there may be many.
+                if is_quarantined && stats.questions == 0 {
+                    continue;
+                }
                 let labels = named(&[("function", function.name())]);
                 questions.get_or_create(&labels).inc_by(stats.questions);
                 memo.get_or_create(&labels).inc_by(stats.memo_hits);
                 calls.get_or_create(&labels).inc_by(stats.guest_calls);
-                for kind in FaultKind::ALL {
+                for kind in FaultKind::ALL.into_iter().filter(|kind| !is_quarantined || stats.faults_of(*kind) > 0) {
                     let labels = named(&[("function", function.name()), ("kind", kind.name())]);
                     faults.get_or_create(&labels).inc_by(stats.faults_of(kind));
                 }

@@ -16,9 +16,9 @@ pub(crate) fn run(args: BotsArgs) -> anyhow::Result<ExitCode> {
             BotsCommand::List { instance } => {
                 let bots = answer(client.list_bots(ListBotsRequest { instance }).await)?.bots;
                 if as_json {
-                    println!("{}", json!({ "bots": bots.iter().map(to_json).collect::<Vec<_>>() }));
+                    outln!("{}", json!({ "bots": bots.iter().map(to_json).collect::<Vec<_>>() }));
                 } else if bots.is_empty() {
-                    println!("no bot has an open session; start one with `berth bot --server {}`", args.remote.server);
+                    outln!("no bot has an open session; start one with `berth bot --server {}`", args.remote.server);
                 } else {
                     let header = ["BOT", "INSTANCE", "STATUS", "BUSY", "HEARD OF", "OFFERS"];
                     table::print(&header, bots.iter().map(row).collect());
@@ -28,20 +28,20 @@ pub(crate) fn run(args: BotsArgs) -> anyhow::Result<ExitCode> {
                 let request = DrainBotRequest { instance, bot_id: bot_id.clone(), undo };
                 let leases = answer(client.drain_bot(request).await)?.leases;
                 if as_json {
-                    println!("{}", json!({ "bot_id": bot_id, "drained": !undo, "leases": leases }));
+                    outln!("{}", json!({ "bot_id": bot_id, "drained": !undo, "leases": leases }));
                 } else if undo {
-                    println!("{bot_id} takes work again");
+                    outln!("{bot_id} takes work again");
                 } else {
-                    println!("{bot_id} gets no new work; {leases} leases still run");
+                    outln!("{bot_id} gets no new work; {leases} leases still run");
                 }
             }
             BotsCommand::Release { bot_id, instance } => {
                 let request = ReleaseBotRequest { instance, bot_id: bot_id.clone() };
                 answer(client.release_bot(request).await)?;
                 if as_json {
-                    println!("{}", json!({ "bot_id": bot_id, "quarantined": false }));
+                    outln!("{}", json!({ "bot_id": bot_id, "quarantined": false }));
                 } else {
-                    println!("{bot_id} is in no quarantine");
+                    outln!("{bot_id} is in no quarantine");
                 }
             }
         }

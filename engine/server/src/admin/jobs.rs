@@ -17,7 +17,7 @@ pub(crate) fn run(args: JobsArgs) -> anyhow::Result<ExitCode> {
                 let jobs = answer(client.list_jobs(ListJobsRequest { instance, limit, finished }).await)?;
                 if as_json {
                     let list: Vec<Value> = jobs.jobs.iter().map(to_json).collect();
-                    println!("{}", json!({ "jobs": list, "incomplete_total": jobs.incomplete_total }));
+                    outln!("{}", json!({ "jobs": list, "incomplete_total": jobs.incomplete_total }));
                 } else {
                     list(&jobs.jobs, jobs.incomplete_total);
                 }
@@ -25,7 +25,7 @@ pub(crate) fn run(args: JobsArgs) -> anyhow::Result<ExitCode> {
             JobsCommand::Show { job } => {
                 let job = answer(client.get_job(GetJobRequest { job }).await)?;
                 if as_json {
-                    println!("{}", to_json(&job));
+                    outln!("{}", to_json(&job));
                 } else {
                     show(&job);
                 }
@@ -33,9 +33,9 @@ pub(crate) fn run(args: JobsArgs) -> anyhow::Result<ExitCode> {
             JobsCommand::Cancel { job } => {
                 let cancelled = answer(client.cancel_job(CancelJobRequest { job }).await)?.operations;
                 if as_json {
-                    println!("{}", json!({ "operations_cancelled": cancelled }));
+                    outln!("{}", json!({ "operations_cancelled": cancelled }));
                 } else {
-                    println!("{cancelled} operations cancelled");
+                    outln!("{cancelled} operations cancelled");
                 }
             }
         }
@@ -65,7 +65,7 @@ fn list(jobs: &[Job], incomplete: u64) {
         let header = ["JOB", "INSTANCE", "STATE", "AGE", "RANK", "BOT, OR WHY IT WAITS", "COMMAND"];
         table::print(&header, jobs.iter().map(row).collect());
     }
-    println!("{} shown, {incomplete} incomplete in all", jobs.len());
+    outln!("{} shown, {incomplete} incomplete in all", jobs.len());
 }
 
 fn show(job: &Job) {
@@ -98,7 +98,7 @@ fn show(job: &Job) {
         rows.push(("waits because", waiting.reason.clone()));
     }
     for (name, value) in rows {
-        println!("{name:<16} {value}");
+        outln!("{name:<16} {value}");
     }
 }
 

@@ -75,16 +75,16 @@ async fn list(client: &mut OperationsClient<Channel>, args: ListArgs, as_json: b
     }
     if as_json {
         let operations: Vec<_> = shown.iter().map(Shown::to_json).collect();
-        println!("{}", json!({ "operations": operations, "next_page_token": page_token }));
+        outln!("{}", json!({ "operations": operations, "next_page_token": page_token }));
         return Ok(());
     }
     if !shown.is_empty() {
         let header = ["OPERATION", "STAGE", "AGE", "ENDED", "ACTION"];
         table::print(&header, shown.iter().map(Shown::row).collect());
     }
-    println!("{} shown", shown.len());
+    outln!("{} shown", shown.len());
     if !page_token.is_empty() {
-        println!("there are more: --page-token {page_token}");
+        outln!("there are more: --page-token {page_token}");
     }
     Ok(())
 }
@@ -154,7 +154,7 @@ impl Shown {
 
 fn print(operation: &Shown, as_json: bool) {
     if as_json {
-        return println!("{}", operation.to_json());
+        return outln!("{}", operation.to_json());
     }
     let queued = format!("{} ago", ago(operation.queued.as_ref()));
     let mut rows = vec![
@@ -168,14 +168,14 @@ fn print(operation: &Shown, as_json: bool) {
         rows.extend((!message.is_empty()).then(|| ("because", message.clone())));
     }
     for (name, value) in rows {
-        println!("{name:<16} {value}");
+        outln!("{name:<16} {value}");
     }
 }
 
 fn say(name: &str, what: &str, as_json: bool) {
     if as_json {
-        println!("{}", json!({ "name": name, what: true }));
+        outln!("{}", json!({ "name": name, what: true }));
     } else {
-        println!("{name} is {what}");
+        outln!("{name} is {what}");
     }
 }

@@ -1,7 +1,5 @@
 //! Tables for people: columns aligned, no frame, as wide as the terminal.
 
-use std::io::Write;
-
 use comfy_table::{ContentArrangement, Table, presets};
 
 pub(crate) fn print(header: &[&str], rows: Vec<Vec<String>>) {
@@ -9,10 +7,5 @@ pub(crate) fn print(header: &[&str], rows: Vec<Vec<String>>) {
     table.load_style(presets::NOTHING);
     table.set_content_arrangement(ContentArrangement::Dynamic).set_header(header.to_vec());
     table.add_rows(rows);
-    // Whoever reads may have seen enough: `berth jobs list | head`.
-    if let Err(error) = writeln!(std::io::stdout(), "{table}")
-        && error.kind() != std::io::ErrorKind::BrokenPipe
-    {
-        panic!("cannot write to standard output: {error}");
-    }
+    outln!("{table}");
 }

@@ -12,7 +12,7 @@ pub(crate) fn run(args: ConfigArgs) -> anyhow::Result<ExitCode> {
     match args.command {
         ConfigCommand::Check { file, json: false } => {
             rehearse(Raw::read(&file)?)?;
-            println!("{} is fine", file.display());
+            outln!("{} is fine", file.display());
             Ok(ExitCode::SUCCESS)
         }
         ConfigCommand::Check { file, json: true } => {
@@ -25,7 +25,7 @@ pub(crate) fn run(args: ConfigArgs) -> anyhow::Result<ExitCode> {
             };
             let fine = problems.is_empty() && error.is_none();
             let error = error.map(|error| format!("{error:#}"));
-            println!("{}", serde_json::json!({ "ok": fine, "problems": problems, "error": error }));
+            outln!("{}", serde_json::json!({ "ok": fine, "problems": problems, "error": error }));
             Ok(if fine { ExitCode::SUCCESS } else { ExitCode::FAILURE })
         }
         ConfigCommand::Show { file } => {

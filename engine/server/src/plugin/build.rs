@@ -20,10 +20,10 @@ pub(super) fn run(args: &BuildArgs, as_json: bool) -> anyhow::Result<ExitCode> {
     let component = fs::read(&out).with_context(|| format!("cannot read {}", out.display()))?;
     let (bytes, digest) = (component.len(), source::digest_of(&component));
     if as_json {
-        println!("{}", serde_json::json!({ "component": out, "bytes": bytes, "digest": digest }));
+        outln!("{}", serde_json::json!({ "component": out, "bytes": bytes, "digest": digest }));
     } else {
-        println!("{} ({bytes} bytes, sha256:{digest})", out.display());
-        println!("next: berth plugin test {}", out.display());
+        outln!("{} ({bytes} bytes, sha256:{digest})", out.display());
+        outln!("next: berth plugin test {}", out.display());
     }
     Ok(ExitCode::SUCCESS)
 }

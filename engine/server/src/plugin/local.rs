@@ -83,7 +83,7 @@ pub(super) fn check(args: &LoadArgs, as_json: bool) -> anyhow::Result<ExitCode> 
         .collect();
     let compile_ms = cost.compile.as_millis();
     if as_json {
-        println!(
+        outln!(
             "{}",
             json!({
                 "name": loaded.name, "digest": loaded.digest, "contract": plugin.exports().contract.version(),
@@ -95,14 +95,14 @@ pub(super) fn check(args: &LoadArgs, as_json: bool) -> anyhow::Result<ExitCode> 
         );
     } else {
         let or_none = |list: &[&str]| if list.is_empty() { "nothing".to_owned() } else { list.join(", ") };
-        println!("plugin    {} (sha256:{})", loaded.name, loaded.digest);
-        println!("contract  berth:policy@{}", plugin.exports().contract.version());
-        println!("exports   {}", exports.join(", "));
-        println!("asked     {}", or_none(&asked));
-        println!("imports   {}: what an operator must grant; log and config are by default", or_none(&imports));
-        println!("size      {} bytes, compiled in {compile_ms} ms", cost.bytes);
-        println!("examples  {}, {} failed", report.run, failures.len());
-        failures.iter().for_each(|failure| println!("{failure}"));
+        outln!("plugin    {} (sha256:{})", loaded.name, loaded.digest);
+        outln!("contract  berth:policy@{}", plugin.exports().contract.version());
+        outln!("exports   {}", exports.join(", "));
+        outln!("asked     {}", or_none(&asked));
+        outln!("imports   {}: what an operator must grant; log and config are by default", or_none(&imports));
+        outln!("size      {} bytes, compiled in {compile_ms} ms", cost.bytes);
+        outln!("examples  {}, {} failed", report.run, failures.len());
+        failures.iter().for_each(|failure| outln!("{failure}"));
     }
     Ok(if failures.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
@@ -137,10 +137,10 @@ pub(super) fn test(args: &TestArgs, as_json: bool) -> anyhow::Result<ExitCode> {
             json!({ "name": outcome.name, "ok": failure.is_none(), "failure": failure })
         };
         let outcomes: Vec<_> = outcomes.iter().map(outcome).collect();
-        println!("{}", json!({ "cases": outcomes, "failed": failed }));
+        outln!("{}", json!({ "cases": outcomes, "failed": failed }));
     } else {
-        outcomes.iter().for_each(|outcome| println!("{outcome}"));
-        println!("{} cases, {failed} failed", outcomes.len());
+        outcomes.iter().for_each(|outcome| outln!("{outcome}"));
+        outln!("{} cases, {failed} failed", outcomes.len());
     }
     Ok(if failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
@@ -176,11 +176,11 @@ pub(super) fn bench(args: &BenchArgs, as_json: bool) -> anyhow::Result<ExitCode>
             "guest_calls": own.guest_calls, "memo_hits": own.memo_hits }));
     }
     if as_json {
-        println!("{}", json!({ "functions": lines }));
+        outln!("{}", json!({ "functions": lines }));
     } else {
         let header = ["FUNCTION", "CASE", "NS A QUESTION", "NS IN THE GUEST P50", "P99", "GUEST CALLS", ""];
         table::print(&header, rows);
-        println!(
+        outln!(
             "A question: from the records of the case to its answer, conversions included. The question of the case is asked again and again."
         );
     }
@@ -210,6 +210,6 @@ pub(super) fn run(args: &RunArgs) -> anyhow::Result<ExitCode> {
     let question = cases::Question::read(function, question).with_context(|| format!("the question to {function}"))?;
     let mut loaded = load(&args.load)?;
     let answer = loaded.answerer.ask(&question).map_err(|fault| anyhow::anyhow!("{fault}"))?;
-    println!("{:#}", answer.to_json());
+    outln!("{:#}", answer.to_json());
     Ok(ExitCode::SUCCESS)
 }

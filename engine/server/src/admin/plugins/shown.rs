@@ -34,14 +34,14 @@ pub(super) fn first_line(text: &str) -> String {
 
 pub(super) fn print_set(set: &PolicySet, as_json: bool) {
     if as_json {
-        println!("{}", set_json(set));
+        outln!("{}", set_json(set));
         return;
     }
-    println!("set {} is active: {}", set.number, first_line(&set.why));
+    outln!("set {} is active: {}", set.number, first_line(&set.why));
     for chain in &set.chains {
-        println!("instances {}", chain.instances);
+        outln!("instances {}", chain.instances);
         for role in &chain.roles {
-            println!("  {:14} {}", role.role, role.plugins.join(", "));
+            outln!("  {:14} {}", role.role, role.plugins.join(", "));
         }
     }
 }
@@ -88,7 +88,7 @@ pub(super) fn print_version(version: &PluginVersion) {
         lines.push(("feed problem", version.feed_problem.clone()));
     }
     for (label, value) in lines {
-        println!("{label:12} {value}");
+        outln!("{label:12} {value}");
     }
     let micros = |time: Option<prost_types::Duration>| {
         time.map_or("-".to_owned(), |time| format!("{:.1} µs", time.seconds as f64 * 1e6 + f64::from(time.nanos) / 1e3))
