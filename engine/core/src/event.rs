@@ -3,8 +3,8 @@
 use std::{sync::Arc, time::Duration};
 
 use crate::{
-    Again, Asking, Decided, Digest, Fact, InstanceName, JobId, JobRow, LaneKey, LeaseId, Limit, LimitState, Matched,
-    OperationId, Outcome, Place, PoliciesChanged, PollId, PropertySet, Question, SessionId, Timestamp,
+    Affinity, Again, Asking, Decided, Digest, Fact, InstanceName, JobId, JobRow, LaneKey, LeaseId, Limit, LimitState,
+    Matched, OperationId, Outcome, Place, PoliciesChanged, PollId, PropertySet, Question, SessionId, Timestamp,
     UnmatchedDecided,
     mutant::{Mutant, broken},
 };
@@ -150,6 +150,8 @@ pub struct Submit {
     pub rank: i64,
     /// Counters that it belongs to, at most 8.
     pub limits: Vec<Arc<Limit>>,
+    /// Bots that served jobs with these keys are preferred; at most 4.
+    pub affinities: Vec<Arc<Affinity>>,
     /// When its place is asked for again.
     pub again: Again,
     /// How long it may wait for a bot; `None`: for ever.

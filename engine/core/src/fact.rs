@@ -3,8 +3,8 @@
 use std::{sync::Arc, time::Duration};
 
 use crate::{
-    BotStatus, Digest, FailedAttempt, InstanceName, JobId, LaneKey, LeaseId, Limit, OperationId, PolicyChanged,
-    PropertySet, SessionId, Timestamp,
+    Affinity, BotStatus, Digest, FailedAttempt, InstanceName, JobId, LaneKey, LeaseId, Limit, OperationId,
+    PolicyChanged, PropertySet, SessionId, Timestamp,
 };
 
 /// One change. Bodies (the action's bytes, the result's) are named by the job's id and never copied here.
@@ -186,6 +186,8 @@ pub struct JobCreated {
     pub rank: i64,
     /// Counters that it belongs to.
     pub limits: Vec<Arc<Limit>>,
+    /// Keys of bots that are preferred.
+    pub affinities: Vec<Arc<Affinity>>,
     /// Order between jobs of equal rank: older jobs have smaller numbers.
     pub age: u64,
     /// When it was accepted.
@@ -211,6 +213,8 @@ pub struct JobPlaced {
     pub rank: i64,
     /// Counters that it belongs to; their numbers count until the next answer that names them.
     pub limits: Vec<Arc<Limit>>,
+    /// Keys of bots that are preferred.
+    pub affinities: Vec<Arc<Affinity>>,
     /// When its place is asked for again.
     pub again: Option<Timestamp>,
 }

@@ -46,6 +46,12 @@ mutants! {
     FreedNotServed,
     LimitOfLastRow,
     ShortestWaitFirst,
+    KeysForgotten,
+    NearNotPreferred,
+    NearNotFound,
+    KeyWeightsIgnored,
+    PatienceEndless,
+    PatienceNotServed,
     // Merging.
     DoNotCacheJoins,
     DoNotCacheIsJoined,
@@ -90,6 +96,7 @@ mutants! {
     PlacedAtTheEnd,
     PlacedWeightIgnored,
     PlacedLimitsIgnored,
+    PlacedKeysIgnored,
     PlacedNotServed,
     RunningNotMoved,
     AgainForgotten,
@@ -114,6 +121,7 @@ mutants! {
     RestoreForgetsDelays,
     RestoreForgetsScores,
     RestoreForgetsWishes,
+    RestoreForgetsKeys,
     RestoreAsksNobody,
     RestoreForgetsAgain,
     // What others hear.

@@ -6,7 +6,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use crate::{InstanceName, JobId, LaneKey, Limit, OperationId, Timestamp};
+use crate::{Affinity, InstanceName, JobId, LaneKey, Limit, OperationId, Timestamp};
 
 /// The most jobs that one event may place, and one question may be about: each may be given to a bot in the same event.
 pub const PLACES_MAX: usize = 512;
@@ -36,6 +36,8 @@ pub struct NewPlace {
     pub rank: i64,
     /// Counters that it belongs to, at most 8. How many may wait is not asked here: a job that was taken in stays.
     pub limits: Vec<Arc<Limit>>,
+    /// Bots that served jobs with these keys are preferred; at most 4.
+    pub affinities: Vec<Arc<Affinity>>,
     /// After how much more time its place is asked for again, if it still waits; at least a second. `None`: never.
     pub again: Option<Duration>,
 }

@@ -3,8 +3,8 @@
 use std::{sync::Arc, time::Duration};
 
 use crate::{
-    BotStatus, Digest, InstanceName, JobId, LaneKey, LeaseId, Limit, OperationId, Outcome, PropertySet, SessionId,
-    Setbacks, Timestamp,
+    Affinity, BotStatus, Digest, InstanceName, JobId, LaneKey, LeaseId, Limit, OperationId, Outcome, PropertySet,
+    SessionId, Setbacks, Timestamp,
 };
 
 /// A job with its handles.
@@ -32,6 +32,8 @@ pub struct JobRow {
     pub rank: i64,
     /// Counters that it belongs to, with the numbers that came with it.
     pub limits: Vec<Arc<Limit>>,
+    /// Keys of bots that are preferred.
+    pub affinities: Vec<Arc<Affinity>>,
     /// Order between jobs of equal rank.
     pub age: u64,
     /// When it was accepted.

@@ -25,6 +25,7 @@ fn submit(operation: u128, execution_timeout: Option<Duration>) -> Event {
         weight: 1,
         rank: 0,
         limits: Vec::new(),
+        affinities: Vec::new(),
         again: Default::default(),
         queue_timeout: None,
         execution_timeout,

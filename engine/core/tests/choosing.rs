@@ -81,6 +81,7 @@ fn submit_to(book: &mut Book, instance: &str, job: u128, lane: &str, weight: u32
         weight,
         rank,
         limits: Vec::new(),
+        affinities: Vec::new(),
         again: berth_core::Again::default(),
         queue_timeout: None,
         execution_timeout: None,

@@ -28,6 +28,7 @@ fn submit(number: u128, limits: &[Arc<Limit>]) -> Submit {
         weight: 1,
         rank: 0,
         limits: limits.to_vec(),
+        affinities: Vec::new(),
         again: berth_core::Again::default(),
         preferred: None,
         queue_timeout: None,

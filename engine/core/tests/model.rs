@@ -7,10 +7,10 @@ mod naive;
 use std::{sync::Arc, time::Duration};
 
 use berth_core::{
-    Again, Answer, Asking, AttemptAction, Book, BotStatus, Decided, Digest, Effect, Event, Fact, JobId, LaneKey,
-    LeaseId, LeaseReport, Limit, Matched, NewPlace, OpenSession, OperationId, Place, PoliciesChanged, PolicyChanged,
-    PollId, Property, PropertySet, Question, ReportedState, SessionId, Settings, Submit, Timestamp, UnmatchedDecided,
-    UnmatchedVerdict, UpdateSession, Verdict, WorkerChange,
+    Affinity, Again, Answer, Asking, AttemptAction, Book, BotStatus, Decided, Digest, Effect, Event, Fact, JobId,
+    LaneKey, LeaseId, LeaseReport, Limit, Matched, NewPlace, OpenSession, OperationId, Place, PoliciesChanged,
+    PolicyChanged, PollId, Property, PropertySet, Question, ReportedState, SessionId, Settings, Submit, Timestamp,
+    UnmatchedDecided, UnmatchedVerdict, UpdateSession, Verdict, WorkerChange,
 };
 use naive::{Expected, Naive, State, choice::Whim, matching::pairs_of};
 use proptest::prelude::*;
@@ -224,6 +224,7 @@ impl Pair {
                     weight,
                     rank,
                     limits: limits_of(lane, flags),
+                    affinities: affinities_of(weight as u8 ^ flags.rotate_left(3) ^ action),
                     again: Again {
                         after: again_after(again),
                         generation: self.generation.saturating_sub(u64::from(again & 24 == 24)),
@@ -337,6 +338,7 @@ impl Pair {
                 weight: if same { job.weight } else { (bits >> 12) as u32 % 4 },
                 rank: if same { job.rank } else { (bits >> 13) as i64 % 3 - 1 },
                 limits: if same { job.limits.clone() } else { limits_of((bits >> 4) as u8 % 3, (bits >> 6) as u8) },
+                affinities: if same { job.affinities.clone() } else { affinities_of((bits >> 9) as u8) },
                 again: again_after(bits as u8),
             })
         };
@@ -525,9 +527,24 @@ fn submit(operation: OperationId, action: u8) -> Submit {
         weight: 1,
         rank: 0,
         limits: Vec::new(),
+        affinities: Vec::new(),
         again: Again::default(),
         queue_timeout: None,
         execution_timeout: None,
+    }
+}
+
+/// None, one or two of four keys.
+fn affinities_of(bits: u8) -> Vec<Arc<Affinity>> {
+    let affinity = |number: u8| {
+        let key = ["a", "b", "c", "d"][usize::from(number & 3)].into();
+        let wait = [0, 500, 5_000, 10_000][usize::from(number >> 2 & 3)];
+        Arc::new(Affinity { key, weight: u32::from(number >> 4), wait: Duration::from_millis(wait) })
+    };
+    match bits >> 6 {
+        0 | 1 => Vec::new(),
+        2 => vec![affinity(bits)],
+        _ => vec![affinity(bits), affinity(bits.rotate_right(2))],
     }
 }
 

@@ -28,6 +28,7 @@ fn submit(operation: u128, action: u8) -> Submit {
         weight: 1,
         rank: 0,
         limits: Vec::new(),
+        affinities: Vec::new(),
         again: Default::default(),
         queue_timeout: None,
         execution_timeout: None,

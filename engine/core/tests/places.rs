@@ -28,6 +28,7 @@ fn submit(job: u128, needed: &str, lane: &str, rank: i64) -> Submit {
         weight: 1,
         rank,
         limits: Vec::new(),
+        affinities: Vec::new(),
         again: Again::default(),
         preferred: None,
         queue_timeout: None,
@@ -52,7 +53,8 @@ fn open(bot: u128, offers: &str) -> OpenSession {
 }
 
 fn to(job: u128, lane: &str, rank: i64) -> NewPlace {
-    NewPlace { job: JobId(job), lane: LaneKey(lane.into()), weight: 1, rank, limits: Vec::new(), again: None }
+    let lane = LaneKey(lane.into());
+    NewPlace { job: JobId(job), lane, weight: 1, rank, limits: Vec::new(), affinities: Vec::new(), again: None }
 }
 
 fn place(generation: u64, items: Vec<NewPlace>) -> Event {

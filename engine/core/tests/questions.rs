@@ -49,6 +49,7 @@ impl House {
                 weight: 1,
                 rank: 0,
                 limits: Vec::new(),
+                affinities: Vec::new(),
                 again: Default::default(),
                 queue_timeout: None,
                 execution_timeout: None,

@@ -161,6 +161,7 @@ impl House {
             weight: place.weight,
             rank: body.queue_rank.unwrap_or(place.rank),
             limits: Vec::new(),
+            affinities: Vec::new(),
             again: Again { after: place.again, generation },
             preferred: None,
             queue_timeout: None,

@@ -90,6 +90,14 @@ mod enabled {
             Mutant::QueueLimitIgnored => "more jobs of a counter wait than may",
             Mutant::FreedNotServed => "bots that wait are not served when a counter has room again",
             Mutant::LimitOfLastRow => "after a restart a counter's numbers are those of whichever job comes last by id",
+            Mutant::KeysForgotten => "jobs have no keys",
+            Mutant::NearNotPreferred => "of the bots that ask, one that served a job's key is not preferred",
+            Mutant::NearNotFound => "a bot does not find the job of its key behind one that is kept for another",
+            Mutant::KeyWeightsIgnored => "what keys are worth makes no difference",
+            Mutant::PatienceEndless => "a job waits for a bot with its key for longer than its keys say",
+            Mutant::PatienceNotServed => {
+                "a job that waited for its bot for long enough is not given to another that asks"
+            }
             Mutant::ShortestWaitFirst => "of two kinds of bots the one that came last is served first",
             Mutant::DoNotCacheJoins => "a request with do_not_cache joins another job",
             Mutant::DoNotCacheIsJoined => "others join a job with do_not_cache",
@@ -131,6 +139,7 @@ mod enabled {
             Mutant::PlacedAtTheEnd => "a job that is placed again loses its age",
             Mutant::PlacedWeightIgnored => "a lane keeps its weight though a policy gave it another",
             Mutant::PlacedLimitsIgnored => "a job that is placed again belongs to no counter",
+            Mutant::PlacedKeysIgnored => "a job that is placed again keeps its old keys",
             Mutant::PlacedNotServed => "a job that leaves a full counter waits though a bot asks",
             Mutant::RunningNotMoved => "a job that runs counts for the lane that it was taken from",
             Mutant::AgainForgotten => "a policy that wants to be asked again is not",
@@ -152,6 +161,7 @@ mod enabled {
             Mutant::RestoreForgetsQuarantines => "a restart forgets quarantines",
             Mutant::RestoreForgetsDelays => "a restart ends delays",
             Mutant::RestoreForgetsScores => "a restart forgets how good bots are",
+            Mutant::RestoreForgetsKeys => "a restart forgets the keys of jobs",
             Mutant::RestoreForgetsWishes => "a restart forgets which bots jobs would like",
             Mutant::RestoreAsksNobody => "a restart does not ask open questions again",
             Mutant::RestoreForgetsAgain => "a restart forgets when a policy wants to be asked again",

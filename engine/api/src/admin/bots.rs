@@ -87,6 +87,7 @@ fn bot(session: &SessionView) -> Bot {
         opened_at: Some(convert::timestamp(session.opened_at)),
         last_contact: Some(convert::timestamp(session.contact)),
         quarantined_until: session.quarantined.map(convert::timestamp),
+        keys: session.keys.iter().map(ToString::to_string).collect(),
     }
 }
 

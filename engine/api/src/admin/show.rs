@@ -1,8 +1,10 @@
 //! Jobs as operators see them, and why one waits, in a sentence.
 
+use std::sync::Arc;
+
 use berth_core::{
-    Digest, InstanceName, JobId, JobRow, JobRowState, JobView, LaneKey, LeaseView, LimitState, OperationRow, Outcome,
-    PropertySet, Stage, Timestamp, Waiting, Why,
+    Affinity, Digest, InstanceName, JobId, JobRow, JobRowState, JobView, LaneKey, LeaseView, LimitState, OperationRow,
+    Outcome, PropertySet, Stage, Timestamp, Waiting, Why,
 };
 use berth_proto::{admin, reapi::RequestMetadata, store as pb};
 use berth_runtime::Engine;
@@ -33,6 +35,7 @@ pub(super) async fn view(engine: &Engine, view: &JobView) -> Result<admin::Job, 
         label: &view.label,
         lane: &view.lane,
         rank: view.rank,
+        affinities: &view.affinities,
         queued_at: view.queued_at,
         attempts_used: view.attempts_used,
         operations: &view.operations,
@@ -56,6 +59,7 @@ pub(super) async fn row(engine: &Engine, row: &JobRow) -> Result<admin::Job, Err
         label: &row.label,
         lane: &row.lane,
         rank: row.rank,
+        affinities: &row.affinities,
         queued_at: row.queued_at,
         attempts_used: row.attempts_used,
         operations: &row.operations,
@@ -84,6 +88,7 @@ struct Shown<'a> {
     label: &'a str,
     lane: &'a LaneKey,
     rank: i64,
+    affinities: &'a [Arc<Affinity>],
     queued_at: Timestamp,
     attempts_used: u32,
     operations: &'a [OperationRow],
@@ -110,6 +115,7 @@ impl Shown<'_> {
             tool_invocation_id: metadata.tool_invocation_id,
             target_id: metadata.target_id,
             action_mnemonic: metadata.action_mnemonic,
+            keys: self.affinities.iter().map(|affinity| affinity.key.to_string()).collect(),
             ..Default::default()
         })
     }
@@ -168,6 +174,10 @@ fn explain(waiting: Waiting) -> admin::Waiting {
         Why::LimitReached { limits } => {
             let limits: Vec<_> = limits.iter().map(LimitState::to_string).collect();
             ("LIMIT_REACHED", format!("as many jobs run as a policy allows: {}", limits.join("; ")), Vec::new())
+        }
+        Why::NearBots { until, bots } => {
+            let (until, bots) = (convert::timestamp(until), bots.join(", "));
+            ("NEAR_BOTS", format!("until {until} it waits for a bot that served its keys: {bots}"), Vec::new())
         }
         Why::AvoidsBots { bots } => {
             let reason = format!("it waits for another bot than {}, which failed it", bots.join(", "));

@@ -90,6 +90,7 @@ impl Execution {
             weight: place.weight,
             rank: place.rank,
             limits: place.limits,
+            affinities: place.affinities,
             again: Again { after: place.again, generation },
             queue_timeout: prepared.queue_timeout,
             execution_timeout: Some(prepared.execution_timeout),

@@ -110,6 +110,7 @@ fn submit(operation: u128) -> Submit {
         weight: 1,
         rank: 0,
         limits: Vec::new(),
+        affinities: Vec::new(),
         again: Default::default(),
         queue_timeout: None,
         execution_timeout: None,

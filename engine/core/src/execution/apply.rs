@@ -113,6 +113,7 @@ impl Book {
         };
         let index = self.insert_job(job, details);
         self.note_limits(index, &created.limits);
+        self.set_affinities(index, &created.affinities);
         self.set_wish(index, created.preferred.clone());
         self.enqueue(index);
         if created.again.is_some() {
@@ -230,6 +231,7 @@ impl Book {
         self.jobs.details_mut(index).started_at = started;
         self.queue.count_waiting(self.job(index).line, false);
         self.forget_again(index);
+        self.end_patience_of(index);
         self.job_mut(index).state = JobState::Completed { at, outcome };
         if matches!(outcome, Outcome::Reported { code: 0, cacheable: true }) && !broken(Mutant::ResultsForgotten) {
             self.remember_result(index);
@@ -284,6 +286,7 @@ impl Book {
         self.session_index.remove(hash_of_id(session.0), index.0);
         self.stop_asking(index);
         self.set_score(index, 0);
+        self.forget_served(index);
         let session = self.sessions.remove(index.0 as usize);
         assert!(session.jobs.is_empty(), "the leases of a session end before it does");
         if let Some(at) = session.timer {

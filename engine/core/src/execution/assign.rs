@@ -11,12 +11,28 @@ impl Book {
     pub(super) fn serve_waiting(&mut self, now: Timestamp, index: JobIx, step: &mut Step) {
         while self.job(index).state == JobState::Queued && !self.is_blocked(index) {
             let Some(session) = self.first_asking(index) else { return };
+            if self.is_kept(now, index, session) {
+                self.begin_patience(now, index);
+                return;
+            }
             // Certain but for a job that is not loaded yet: then the bot waits for that one, and this one for them.
             let Some(best) = self.best_for(now, session) else {
                 assert!(self.loading.is_some(), "at least the job itself is there for the bot");
                 return;
             };
             self.offer(now, best, session, step);
+            self.offer_near(now, best, session, step);
+        }
+    }
+
+    /// The bot has a key from now on that it may not have had: jobs that are kept for such a bot need not wait.
+    fn offer_near(&mut self, now: Timestamp, served: JobIx, index: SessionIx, step: &mut Step) {
+        while !self.affinities_of(served).is_empty()
+            && self.loading.is_none()
+            && self.session(index).ticket.is_some()
+            && let Some(next) = self.best_for(now, index)
+        {
+            self.offer(now, next, index, step);
         }
     }
 
@@ -46,6 +62,7 @@ impl Book {
         self.jobs.speak_of(job);
         self.emit(Fact::LeaseOffered { lease, session: self.session(index).id, at: now }, step);
         self.queue.taken(class, line);
+        self.note_served(index, job);
         step.effects.push(Effect::JobChanged { job: id });
         self.session_mut(index).version = version;
         // Behind the others that ask: several free slots are filled in turn, not one bot after another.

@@ -20,6 +20,7 @@ impl Book {
             self.picky.insert(spot.place.1, index);
         } else {
             self.queue.push(spot, index);
+            self.list_keys(index, true);
         }
     }
 
@@ -30,6 +31,7 @@ impl Book {
             self.picky.remove(&age).expect("a job that keeps away from bots and waits stands apart");
             return;
         }
+        self.list_keys(index, false);
         // Mostly it stands in front: then its details, which are far away, need not be read.
         if !self.queue.remove_from_front(self.job(index).line, index) {
             self.queue.remove(self.spot(index));
@@ -38,6 +40,13 @@ impl Book {
 
     /// The job that this bot should take now.
     pub(super) fn best_for(&mut self, now: Timestamp, index: SessionIx) -> Option<JobIx> {
+        let first = self.first_for(index)?;
+        let first = self.chosen(now, index, first);
+        self.nearest(now, index, first)
+    }
+
+    /// The job that goes first among those that the bot may take, whatever policies and keys say.
+    pub(super) fn first_for(&mut self, index: SessionIx) -> Option<JobIx> {
         let class = self.session(index).class;
         let best = self.queue.best(class);
         let best = if self.picky.is_empty() {
@@ -46,8 +55,7 @@ impl Book {
             let picky = self.picky.values().copied().filter(|job| self.may_take(index, *job));
             picky.chain(best).min_by(|one, other| self.order(*one, *other))
         };
-        let best = best.filter(|job| self.is_first(class, *job))?;
-        Some(self.chosen(now, index, best))
+        best.filter(|job| self.is_first(class, *job))
     }
 
     /// Bots went away or take no work any more: jobs that kept away from others for their sake may have to do without.

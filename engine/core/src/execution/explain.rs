@@ -44,6 +44,13 @@ pub enum Why {
         /// How its counters stand, the full ones first.
         limits: Vec<LimitState>,
     },
+    /// Only bots ask that never served one of its keys. It waits for one that did.
+    NearBots {
+        /// Until when; then it goes to any.
+        until: Timestamp,
+        /// Their ids.
+        bots: Vec<Arc<str>>,
+    },
     /// The bots that could take it now have failed it before; others that fit are busy or not asking.
     AvoidsBots {
         /// Their ids.
@@ -113,6 +120,8 @@ impl Book {
             Why::LimitReached { limits: self.queue.limit_states(self.queue.limits_of(job.line)) }
         } else if !avoided.is_empty() {
             Why::AvoidsBots { bots: avoided.iter().map(|(_, s)| s.bot_id().into()).collect() }
+        } else if let Some((until, bots)) = self.waits_near(index) {
+            Why::NearBots { until, bots }
         } else if fitting.iter().all(|s| s.free() == 0 || away(s)) {
             Why::BotsBusy
         } else {

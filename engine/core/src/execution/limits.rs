@@ -3,6 +3,8 @@
 
 use std::sync::Arc;
 
+use rustc_hash::FxHashSet;
+
 use super::Book;
 use crate::{
     Limit, Step, Timestamp,
@@ -32,12 +34,30 @@ impl Book {
         if !self.queue.take_freed() {
             return;
         }
-        while let Some(session) = self.queue.first_asking().into_iter().find(|session| self.finds_work(*session)) {
-            let best = self.best_for(now, session).expect("what it found goes first, or another before it");
+        while let Some((session, best)) = self.find_work(now) {
             self.offer(now, best, session, step);
         }
         // Jobs that stand apart are looked at one by one.
         self.fewer_bots = true;
+    }
+
+    /// The first of the bots that ask for which there is something.
+    fn find_work(&mut self, now: Timestamp) -> Option<(SessionIx, JobIx)> {
+        // Where no job has a key, all of a group are as good as their first.
+        let asking = if self.has_keys() { self.all_asking() } else { self.queue.first_asking() };
+        let mut without = FxHashSet::default();
+        for session in asking {
+            let class = self.session(session).class;
+            if without.contains(&class) {
+                continue;
+            }
+            if !self.finds_work(session) {
+                without.insert(class);
+            } else if let Some(best) = self.best_for(now, session) {
+                return Some((session, best));
+            }
+        }
+        None
     }
 
     /// Whether the queue has something for the bot.

@@ -4,6 +4,7 @@
 //! lose (who is connected, which call is held, results that finished moments ago) is kept beside it and
 //! changes directly.
 
+mod affinity;
 mod ahead;
 mod answer;
 mod apply;
@@ -44,8 +45,8 @@ use slab::Slab;
 
 use self::place::Agains;
 use self::{
-    choice::Choice, jobs::Jobs, load::Loading, matching::Matching, prefer::Preferences, record::Records,
-    session::Session, setback::Setback, unmatched::Unmatched,
+    affinity::Affinities, choice::Choice, jobs::Jobs, load::Loading, matching::Matching, prefer::Preferences,
+    record::Records, session::Session, setback::Setback, unmatched::Unmatched,
 };
 pub use self::{
     explain::{Waiting, Why},
@@ -144,6 +145,7 @@ pub struct Book {
     choice: Choice,
     matching: Matching,
     preferences: Preferences,
+    affinities: Affinities,
     /// Until then nothing is held against what a restart found: bots need time to come back.
     grace: Timestamp,
 }
@@ -190,6 +192,7 @@ impl Book {
             choice: Choice::default(),
             matching: Matching::default(),
             preferences: Preferences::default(),
+            affinities: Affinities::default(),
             grace: Timestamp::default(),
         }
     }
@@ -241,8 +244,8 @@ impl Book {
         let pending = self.pending.first().map(|(at, _)| *at);
         // Nobody is asked before all jobs are there.
         let agains = self.agains.next().filter(|_| self.loading.is_none());
-        let matching = self.matching.next_deadline();
-        [timers, pending, quarantines, agains, matching, self.unmatched.next_look].into_iter().flatten().min()
+        let (matching, patience) = (self.matching.next_deadline(), self.affinities.next_deadline());
+        [timers, pending, quarantines, agains, matching, patience, self.unmatched.next_look].into_iter().flatten().min()
     }
 
     fn emit(&mut self, fact: Fact, step: &mut Step) {

@@ -74,6 +74,7 @@ impl Book {
         let is_there = *self.queue.lane_key(job.line) == item.lane
             && (details.weight, details.place.0) == (weight, item.rank)
             && self.limits_of(index) == item.limits
+            && self.affinities_of(index) == item.affinities
             && self.agains.jobs.contains_key(&index) == again.is_some();
         if is_there {
             // When it is asked about next is no news, and not worth a row.
@@ -81,7 +82,8 @@ impl Book {
             return;
         }
         self.jobs.speak_of(index);
-        let placed = JobPlaced { job: item.job, lane: item.lane, weight, rank: item.rank, limits: item.limits, again };
+        let NewPlace { job, lane, weight: _, rank, limits, affinities, again: _ } = item;
+        let placed = JobPlaced { job, lane, weight, rank, limits, affinities, again };
         self.emit(Fact::JobPlaced(Box::new(placed)), step);
         if !broken(Mutant::PlacedNotServed) {
             self.serve_waiting(now, index, step);
@@ -111,7 +113,8 @@ impl Book {
         let old = self.job(index).line;
         let limits: &[_] = if broken(Mutant::PlacedLimitsIgnored) { &[] } else { &placed.limits };
         let moves = *self.queue.lane_key(old) != placed.lane || self.limits_of(index) != limits;
-        let waits = state == JobState::Queued && (moves || rank != placed.rank);
+        let other_keys = self.affinities_of(index) != placed.affinities;
+        let waits = state == JobState::Queued && (moves || other_keys || rank != placed.rank);
         if waits {
             self.end_wait(index);
         }
@@ -130,6 +133,9 @@ impl Book {
             self.queue.leave_line(old);
         }
         self.queue.bound(self.job(index).line, limits, age);
+        if other_keys && !broken(Mutant::PlacedKeysIgnored) {
+            self.set_affinities(index, &placed.affinities);
+        }
         if broken(Mutant::PlacedAtTheEnd) {
             self.ages += 1;
         }

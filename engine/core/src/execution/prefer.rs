@@ -72,6 +72,10 @@ impl Book {
         let (class, wish) = (self.class_of(index), self.wish_class(index));
         let wish = wish.filter(|_| !broken(Mutant::PreferredIgnored));
         if !self.is_picky(index) {
+            let is_wished = |session| wish.is_some_and(|wish| self.queue.serves(self.session(session).class, wish));
+            if let Some(near) = self.near_asking(index, is_wished) {
+                return Some(near);
+            }
             let preferred = wish.and_then(|_| self.queue.first_waiting(class, wish));
             return preferred.or_else(|| self.queue.first_waiting(class, None));
         }

@@ -143,6 +143,9 @@ impl Book {
         let index = self.insert_job(job, details);
         handles.for_each(|handle| self.add_handle(index, handle));
         self.note_limits(index, &row.limits);
+        if !broken(Mutant::RestoreForgetsKeys) {
+            self.set_affinities(index, &row.affinities);
+        }
         self.restore_setbacks(index, row.setbacks);
         if row.again.is_some() && !broken(Mutant::RestoreForgetsAgain) {
             self.set_again(index, row.again);
@@ -189,6 +192,7 @@ impl Book {
             weight: details.weight,
             rank,
             limits: self.limits.get(&index).map(|limits| limits.to_vec()).unwrap_or_default(),
+            affinities: self.affinities_of(index).to_vec(),
             age,
             queued_at: details.queued_at,
             queue_timeout: details.queue_timeout.get(),

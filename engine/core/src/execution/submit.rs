@@ -83,6 +83,7 @@ impl Book {
                 weight: submit.weight.max(1),
                 rank: submit.rank,
                 limits: submit.limits,
+                affinities: submit.affinities,
                 age: self.ages + 1,
                 queued_at: now,
                 queue_timeout: submit.queue_timeout,

@@ -21,6 +21,7 @@ impl Book {
             }
         }
         self.end_quarantines(now, step);
+        self.end_patience(now, TICK_FACTS, step);
         self.look_at_agains(now, step);
         self.look_at_matches(now, step);
         if step.facts.len() < TICK_FACTS {
@@ -81,6 +82,7 @@ impl Book {
             self.forget_result(index);
             self.setbacks.remove(&index);
             self.limits.remove(&index);
+            self.drop_affinities(index);
             self.drop_wish(index);
             self.forget_handles(index);
             self.queue.leave_line(self.job(index).line);

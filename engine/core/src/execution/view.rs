@@ -4,8 +4,9 @@ use std::sync::Arc;
 
 use super::{Book, job::JobState};
 use crate::{
-    BotStatus, Digest, InstanceName, JobClass, JobId, LaneKey, LeaseId, OperationId, OperationRow, Outcome,
-    PropertySet, SessionId, Stage, Timestamp, queue::JobIx,
+    Affinity, BotStatus, Digest, InstanceName, JobClass, JobId, LaneKey, LeaseId, OperationId, OperationRow, Outcome,
+    PropertySet, SessionId, Stage, Timestamp,
+    queue::{JobIx, SessionIx},
 };
 
 /// An operation and the job that it names.
@@ -46,6 +47,8 @@ pub struct JobView {
     pub lane: LaneKey,
     /// Order within the lane.
     pub rank: i64,
+    /// Keys of bots that are preferred.
+    pub affinities: Vec<Arc<Affinity>>,
     /// When it was accepted.
     pub queued_at: Timestamp,
     /// How many attempts failed and counted.
@@ -100,6 +103,8 @@ pub struct SessionView {
     pub quarantined: Option<Timestamp>,
     /// When the session began.
     pub opened_at: Timestamp,
+    /// Affinity keys of the jobs that it served last, the newest first.
+    pub keys: Vec<Arc<str>>,
     /// When it was last heard of, if no call is held now.
     pub contact: Timestamp,
 }
@@ -247,6 +252,7 @@ impl Book {
             drained: self.is_drained(session),
             quarantined: self.quarantined_until(session),
             opened_at: session.opened_at,
+            keys: self.keys_of(SessionIx(index as u32)),
             contact: session.contact,
         }
     }
@@ -277,6 +283,7 @@ impl Book {
             label: label.clone(),
             lane: self.queue.lane_key(job.line).clone(),
             rank: details.place.0,
+            affinities: self.affinities_of(index).to_vec(),
             queued_at: details.queued_at,
             attempts_used: details.attempts_used,
             stage: stage(job.state, false),

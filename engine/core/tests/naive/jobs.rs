@@ -77,6 +77,8 @@ impl Naive {
             weight,
             rank: submit.rank,
             limits: submit.limits.clone(),
+            affinities: submit.affinities.clone(),
+            patience: None,
             age: self.age,
             queued_at: now,
             queue_timeout: submit.queue_timeout,
@@ -104,6 +106,7 @@ impl Naive {
             weight,
             rank: submit.rank,
             limits: submit.limits.clone(),
+            affinities: submit.affinities.clone(),
             age: self.age,
             queued_at: now,
             queue_timeout: submit.queue_timeout,
@@ -153,14 +156,30 @@ impl Naive {
             let job = self.job(job).expect("it was just seen");
             let asking = self.sessions.iter().filter(|session| session.ticket.is_some() && self.fits(session, job));
             let asking = asking.filter(|session| !self.avoids(job, session));
+            let picky = job.setbacks.as_ref().is_some_and(|setbacks| setbacks.elsewhere);
             let turn = |session: &&Session| {
                 let fit = self.fit(session, &job.class());
-                (!self.is_wished(session, job), Reverse(fit), Reverse(session.score), session.ticket)
+                // A bot that served a key of the job goes first, and the weights of those keys count.
+                let shared = session.shared(job).filter(|_| !picky && !self.loading);
+                let worth = u64::from(session.score) + shared.unwrap_or(0);
+                (shared.is_none(), !self.is_wished(session, job), Reverse(fit), Reverse(worth), session.ticket)
             };
+            let id = job.id;
             let Some(session) = asking.min_by_key(turn).map(|session| session.id) else { return };
+            if self.is_kept(now, id, session) {
+                return self.be_patient(now, id);
+            }
             // At least the job itself fits; but a hidden one may come first.
             let Some(best) = self.best(now, session) else { return };
             self.offer(now, best, session);
+            // By its new keys it may take what was kept from it.
+            while !self.loading
+                && !self.job(best).expect("it was just given").affinities.is_empty()
+                && self.session(session).is_some_and(|session| session.ticket.is_some())
+                && let Some(next) = self.best(now, session)
+            {
+                self.offer(now, next, session);
+            }
         }
     }
 
@@ -172,6 +191,7 @@ impl Naive {
         let lease = known.lease();
         self.facts.push(Fact::LeaseOffered { lease, session, at: now });
         self.session_mut(session).leases.push(job);
+        self.note_served(job, session);
         if self.session_mut(session).ticket.take().is_some() && self.session_mut(session).free() > 0 {
             self.ask(session);
         }

@@ -76,9 +76,11 @@ impl Naive {
                 self.sessions.iter().filter_map(|s| Some((Reverse(s.score), s.ticket?, s.id))).collect();
             asking.sort();
             let plain = |job: &Job| job.setbacks.as_ref().is_none_or(|setbacks| !setbacks.elsewhere);
-            let served = asking.into_iter().find(|(_, _, id)| self.best_of(*id, plain).is_some());
-            let Some((_, _, id)) = served else { return };
-            let best = self.best(now, id).expect("there is one at least");
+            let served = asking.into_iter().find_map(|(_, _, id)| {
+                self.best_of(id, plain)?;
+                Some((id, self.best(now, id)?))
+            });
+            let Some((id, best)) = served else { return };
             self.offer(now, best, id);
         }
     }

@@ -3,6 +3,7 @@
 //!
 //! Not a specification of its own: where the two differ, one of them is wrong, and `SEMANTICS` says which.
 
+mod affinity;
 pub mod choice;
 mod jobs;
 mod limits;
@@ -21,9 +22,9 @@ use std::{
 };
 
 use berth_core::{
-    Answer, Asking, BotStatus, Digest, DrainRow, Event, Fact, InstanceName, JobId, JobRow, JobRowState, LaneKey,
-    LeaseId, LeaseRow, Limit, OperationId, OperationRow, Outcome, PollId, PropertySet, QuarantineRow, Rejection, Reply,
-    Rows, SessionId, SessionRow, Setbacks, Settings, Stage, Timestamp,
+    Affinity, Answer, Asking, BotStatus, Digest, DrainRow, Event, Fact, InstanceName, JobId, JobRow, JobRowState,
+    LaneKey, LeaseId, LeaseRow, Limit, OperationId, OperationRow, Outcome, PollId, PropertySet, QuarantineRow,
+    Rejection, Reply, Rows, SessionId, SessionRow, Setbacks, Settings, Stage, Timestamp,
 };
 
 /// A bot by its own id.
@@ -93,6 +94,9 @@ pub struct Job {
     pub weight: u32,
     pub rank: i64,
     pub limits: Vec<Arc<Limit>>,
+    pub affinities: Vec<Arc<Affinity>>,
+    /// Until when it waits for a bot that served its keys, and whether that time is still to come.
+    patience: Option<(Timestamp, bool)>,
     pub age: u64,
     pub queued_at: Timestamp,
     pub queue_timeout: Option<Duration>,
@@ -144,6 +148,8 @@ pub struct Session {
     pub hold_when_full: bool,
     pub status: BotStatus,
     pub score: u32,
+    /// Of the jobs that it served last, oldest first.
+    pub keys: Vec<Arc<str>>,
     pub opened_at: Timestamp,
     /// In the order in which they were given.
     pub leases: Vec<JobId>,
@@ -304,9 +310,10 @@ impl Naive {
 
     /// The job that this bot should get now: of the lane with the least (running + 1) / weight, then by rank, then
     /// by age; unless a policy chooses another lane. None while that is a hidden one, whatever became of it since.
-    fn best(&self, now: Timestamp, session: SessionId) -> Option<JobId> {
+    fn best(&mut self, now: Timestamp, session: SessionId) -> Option<JobId> {
         let best = self.best_of(session, |_| true)?;
-        Some(self.chosen(now, self.session(session).expect("the model names sessions that it has")).unwrap_or(best))
+        let chosen = self.chosen(now, self.session(session).expect("the model names sessions that it has"));
+        self.nearest(now, session, chosen.unwrap_or(best))
     }
 
     /// The same among some of those that are not hidden, by the built-in rule.
@@ -370,6 +377,7 @@ impl Job {
             weight: self.weight,
             rank: self.rank,
             limits: self.limits.clone(),
+            affinities: self.affinities.clone(),
             age: self.age,
             queued_at: self.queued_at,
             queue_timeout: self.queue_timeout,

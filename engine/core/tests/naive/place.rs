@@ -18,9 +18,12 @@ impl Naive {
             let known = |job: &&mut Job| job.id == item.job && !matches!(job.state, State::Completed { .. });
             let Some(job) = self.jobs.iter_mut().find(known) else { continue };
             let again = item.again.map(|after| now.after(after.max(SECOND)));
+            let keys = job.affinities.clone();
             let was = (job.lane.clone(), job.weight, job.rank, job.limits.clone(), job.again.is_some());
             job.look = again;
-            if was == (item.lane.clone(), item.weight.max(1), item.rank, item.limits.clone(), again.is_some()) {
+            if was == (item.lane.clone(), item.weight.max(1), item.rank, item.limits.clone(), again.is_some())
+                && keys == item.affinities
+            {
                 continue;
             }
             let (id, runs) = (job.id, matches!(job.state, State::Leased { .. }));
@@ -28,11 +31,12 @@ impl Naive {
                 self.note_freed(id);
             }
             let job = self.job_mut(id);
-            job.limits = item.limits.clone();
+            (job.limits, job.affinities) = (item.limits.clone(), item.affinities.clone());
             (job.lane, job.weight, job.rank, job.again) = (item.lane.clone(), item.weight.max(1), item.rank, again);
             let (instance, lane, weight) = (job.instance.clone(), job.lane.clone(), job.weight);
             let (rank, limits) = (job.rank, job.limits.clone());
-            let placed = JobPlaced { job: id, lane: lane.clone(), weight, rank, limits: limits.clone(), again };
+            let (affinities, lane_key) = (item.affinities.clone(), lane.clone());
+            let placed = JobPlaced { job: id, lane: lane_key, weight, rank, limits: limits.clone(), affinities, again };
             self.facts.push(Fact::JobPlaced(Box::new(placed)));
             self.set_weight(&instance, &lane, weight);
             self.set_limits(&instance, &limits);

@@ -31,6 +31,7 @@ impl Naive {
             hold_when_full: open.hold_when_full,
             status: open.status,
             score: open.score,
+            keys: Vec::new(),
             opened_at: now,
             leases: Vec::new(),
             ghosts: Vec::new(),

@@ -28,15 +28,24 @@ impl Naive {
         });
         let quarantines = self.quarantines.iter().map(|(_, until)| *until);
         let pairs = self.open.iter().map(|(_, due)| *due);
-        jobs.chain(sessions).chain(quarantines).chain(pairs).chain(self.looks().map(|(at, _)| at)).min()
+        let waiting = self.jobs.iter().filter(|job| job.state == State::Queued);
+        let patience = waiting.filter_map(|job| job.patience.filter(|(_, due)| *due).map(|(until, _)| until));
+        jobs.chain(sessions).chain(patience).chain(quarantines).chain(pairs).chain(self.looks().map(|(at, _)| at)).min()
     }
 
     pub(super) fn tick(&mut self, now: Timestamp, seen: &[Fact]) {
         self.forget_questions(now);
+        let mut patient = true;
         loop {
             self.refuse(now, seen);
             let due = self.due(now);
-            let Some(first) = due.first().copied() else { return };
+            let Some(first) = due.first().copied() else {
+                if !std::mem::take(&mut patient) {
+                    return;
+                }
+                self.end_patience(now);
+                continue;
+            };
             let next = seen.get(self.facts.len());
             let chosen = due.into_iter().find(|due| self.may_begin_with(*due, next)).unwrap_or(first);
             match chosen {
@@ -157,6 +166,7 @@ impl Naive {
         for job in &mut self.jobs {
             job.deadline = job.deadline.map(|at| at.max(self.grace));
             job.look = job.again;
+            job.patience = None;
             match &mut job.state {
                 State::Leased { told, .. } => *told = Told::MayKnow,
                 State::Deciding { asked } => {
@@ -174,6 +184,7 @@ impl Naive {
         for session in &mut self.sessions {
             session.leases.sort();
             session.ghosts.clear();
+            session.keys.clear();
             (session.poll, session.ticket, session.contact) = (None, None, now);
         }
         self.freed.clear();

@@ -109,6 +109,7 @@ impl House {
             weight: 1,
             rank: 0,
             limits: Vec::new(),
+            affinities: Vec::new(),
             again: berth_core::Again::default(),
             queue_timeout: None,
             execution_timeout: None,

@@ -78,6 +78,7 @@ impl House {
                 weight: placed.weight,
                 rank: placed.rank,
                 limits: Vec::new(),
+                affinities: Vec::new(),
                 again: berth_core::Again::default(),
                 queue_timeout: None,
                 execution_timeout: None,

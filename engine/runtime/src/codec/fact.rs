@@ -8,8 +8,8 @@ use berth_proto::store::{self as pb, feed_record::Fact as Kind};
 use prost::Message;
 
 use super::{
-    CodecError, digest, id, instance, job_id, limit_row, millis, operation_id, outcome, properties, read_digest,
-    read_id, read_limit, read_millis, read_outcome, read_properties,
+    CodecError, affinity_row, digest, id, instance, job_id, limit_row, millis, operation_id, outcome, properties,
+    read_affinity, read_digest, read_id, read_limit, read_millis, read_outcome, read_properties,
     row::{append, read_status, status},
     session_id,
     setbacks::{failed, read_failed},
@@ -30,6 +30,7 @@ pub fn encode_feed(at: Timestamp, fact: &Fact, out: &mut Vec<u8>) {
             weight: created.weight,
             rank: created.rank,
             limits: created.limits.iter().map(|limit| limit_row(limit)).collect(),
+            affinities: created.affinities.iter().map(|affinity| affinity_row(affinity)).collect(),
             age: created.age,
             queue_timeout_ms: millis(created.queue_timeout),
             execution_timeout_ms: millis(created.execution_timeout),
@@ -70,6 +71,7 @@ pub fn encode_feed(at: Timestamp, fact: &Fact, out: &mut Vec<u8>) {
             weight: placed.weight,
             rank: placed.rank,
             limits: placed.limits.iter().map(|limit| limit_row(limit)).collect(),
+            affinities: placed.affinities.iter().map(|affinity| affinity_row(affinity)).collect(),
             again_at: placed.again.map(|at| at.0),
         }),
         Fact::PolicyChanged(changed) => Kind::PolicyChanged(pb::PolicyChanged {
@@ -154,6 +156,7 @@ pub fn decode_feed(bytes: &[u8]) -> Result<(Timestamp, Fact), CodecError> {
             weight: created.weight,
             rank: created.rank,
             limits: created.limits.into_iter().map(read_limit).collect(),
+            affinities: created.affinities.into_iter().map(read_affinity).collect(),
             age: created.age,
             queued_at: at,
             queue_timeout: read_millis(created.queue_timeout_ms),
@@ -196,6 +199,7 @@ pub fn decode_feed(bytes: &[u8]) -> Result<(Timestamp, Fact), CodecError> {
             weight: placed.weight,
             rank: placed.rank,
             limits: placed.limits.into_iter().map(read_limit).collect(),
+            affinities: placed.affinities.into_iter().map(read_affinity).collect(),
             again: placed.again_at.map(Timestamp),
         })),
         Kind::PolicyChanged(changed) => Fact::PolicyChanged(Box::new(PolicyChanged {

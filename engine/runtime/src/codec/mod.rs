@@ -12,7 +12,7 @@ mod turn;
 use std::sync::Arc;
 
 use berth_core::{
-    Digest, InstanceName, JobId, Limit, OperationId, Outcome, Property, PropertySet, SessionId, Timestamp,
+    Affinity, Digest, InstanceName, JobId, Limit, OperationId, Outcome, Property, PropertySet, SessionId, Timestamp,
 };
 use berth_proto::store as pb;
 use bytes::Bytes;
@@ -118,6 +118,16 @@ fn limit_row(from: &Limit) -> pb::Limit {
         max_queued: from.max_queued,
         min_running: from.min_running,
     }
+}
+
+fn affinity_row(from: &Affinity) -> pb::Affinity {
+    let wait_ms = u32::try_from(from.wait.as_millis()).unwrap_or(u32::MAX);
+    pb::Affinity { key: from.key.to_string(), weight: from.weight, wait_ms }
+}
+
+fn read_affinity(from: pb::Affinity) -> Arc<Affinity> {
+    let pb::Affinity { key, weight, wait_ms } = from;
+    Arc::new(Affinity { key: key.into(), weight, wait: std::time::Duration::from_millis(wait_ms.into()) })
 }
 
 fn read_limit(from: pb::Limit) -> Arc<Limit> {

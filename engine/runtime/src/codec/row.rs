@@ -8,8 +8,8 @@ use berth_proto::store as pb;
 use prost::Message;
 
 use super::{
-    CodecError, digest, id, instance, job_id, limit_row, millis, operation_id, outcome, properties, read_digest,
-    read_limit, read_millis, read_outcome, read_properties, session_id,
+    CodecError, affinity_row, digest, id, instance, job_id, limit_row, millis, operation_id, outcome, properties,
+    read_affinity, read_digest, read_limit, read_millis, read_outcome, read_properties, session_id,
     setbacks::{read_setbacks, setbacks},
     time,
 };
@@ -52,6 +52,7 @@ pub fn encode_job(row: &JobRow, out: &mut Vec<u8>) {
         setbacks: row.setbacks.as_deref().map(setbacks),
         delayed_until,
         limits: row.limits.iter().map(|limit| limit_row(limit)).collect(),
+        affinities: row.affinities.iter().map(|affinity| affinity_row(affinity)).collect(),
         again_at: row.again.map(|at| at.0),
         started_at: row.started_at.map(|at| at.0),
     };
@@ -94,6 +95,7 @@ pub fn decode_job(bytes: &[u8]) -> Result<JobRow, CodecError> {
         weight: row.weight,
         rank: row.rank,
         limits: row.limits.into_iter().map(read_limit).collect(),
+        affinities: row.affinities.into_iter().map(read_affinity).collect(),
         age: row.age,
         queued_at: Timestamp(row.queued_at),
         queue_timeout: read_millis(row.queue_timeout_ms),

@@ -101,6 +101,7 @@ mod tests {
                 weight: if set(4) { u32::MAX } else { 1 },
                 rank: if set(5) { -(number as i64) } else { i64::MIN + number as i64 },
                 limits: Vec::new(),
+                affinities: Vec::new(),
                 age: number.wrapping_sub(1),
                 queued_at: Timestamp(if set(6) { number } else { 0 }),
                 again: None,

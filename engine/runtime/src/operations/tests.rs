@@ -30,6 +30,7 @@ fn job(n: u64, instance: &str) -> JobRow {
         weight: 1,
         rank: 0,
         limits: Vec::new(),
+        affinities: Vec::new(),
         age: n,
         queued_at: Timestamp(n / 3),
         queue_timeout: None,

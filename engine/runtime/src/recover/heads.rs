@@ -200,6 +200,7 @@ mod tests {
             weight: age as u32,
             rank: (age.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 60) as i64,
             limits: Vec::new(),
+            affinities: Vec::new(),
             age,
             queued_at: Timestamp(1),
             again: None,

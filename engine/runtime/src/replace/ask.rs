@@ -87,7 +87,7 @@ fn question<'a>(now: Timestamp, asked: &'a PlaceAsked, known: &'a Known) -> Plac
 }
 
 fn new_place(job: JobId, known: &Known, placement: Placement) -> NewPlace {
-    let Placement { lane, weight, rank, limits, again, affinities: _, history: _ } = placement;
+    let Placement { lane, weight, rank, limits, affinities, again, history: _ } = placement;
     let is_raised = known.priority < known.body.priority;
     let rank = match known.body.queue_rank {
         None => rank,
@@ -95,7 +95,7 @@ fn new_place(job: JobId, known: &Known, placement: Placement) -> NewPlace {
         Some(given) if is_raised => given.min(rank),
         Some(given) => given,
     };
-    NewPlace { job, lane, weight, rank, limits, again }
+    NewPlace { job, lane, weight, rank, limits, affinities, again }
 }
 
 /// Of the jobs that have a body; what else cannot be read is as what was not sent.

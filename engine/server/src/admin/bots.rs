@@ -83,5 +83,6 @@ fn to_json(bot: &Bot) -> Value {
         "opened_at": rfc3339(bot.opened_at.as_ref()),
         "last_contact": rfc3339(bot.last_contact.as_ref()),
         "quarantined_until": rfc3339(bot.quarantined_until.as_ref()),
+        "keys": bot.keys,
     })
 }

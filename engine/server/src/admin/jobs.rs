@@ -91,6 +91,7 @@ fn show(job: &Job) {
     optional("invocation", &job.tool_invocation_id);
     optional("target", &job.target_id);
     optional("mnemonic", &job.action_mnemonic);
+    optional("keys", &job.keys.join(", "));
     if let Some(lease) = &job.lease {
         rows.push(("bot", format!("{} (lease {})", lease.bot_id, lease.lease)));
     }
@@ -124,6 +125,7 @@ fn to_json(job: &Job) -> Value {
         "tool_invocation_id": job.tool_invocation_id,
         "target_id": job.target_id,
         "action_mnemonic": job.action_mnemonic,
+        "keys": job.keys,
         "lease": job.lease.as_ref().map(|lease| json!({
             "lease": lease.lease,
             "bot_id": lease.bot_id,

@@ -132,6 +132,7 @@ impl Fleet {
             weight: 1,
             rank: 0,
             limits: Vec::new(),
+            affinities: Vec::new(),
             again: Default::default(),
             queue_timeout: None,
             execution_timeout: Some(Duration::from_secs(7_200)),

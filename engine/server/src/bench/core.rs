@@ -4,11 +4,11 @@
 //! same step, and a client submits another, so that the depth stays. Time is CPU time of this thread. The cost of an
 //! assignment is that of the bot's event, and the yardstick is the smallest setting of the same run.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use berth_core::{
-    Book, BotStatus, Digest, Event, InstanceName, LaneKey, LeaseId, LeaseReport, OpenSession, OperationId, PollId,
-    Property, PropertySet, ReportedState, SessionId, Settings, Submit, Timestamp, UpdateSession,
+    Affinity, Book, BotStatus, Digest, Event, InstanceName, LaneKey, LeaseId, LeaseReport, OpenSession, OperationId,
+    PollId, Property, PropertySet, ReportedState, SessionId, Settings, Submit, Timestamp, UpdateSession,
 };
 use serde_json::json;
 
@@ -21,6 +21,9 @@ struct Setting {
     bots: u64,
     requirement_classes: u64,
     capability_classes: u64,
+    lanes: u64,
+    /// Affinity keys that jobs have one of, and how long they wait for a bot that served it.
+    keys: Option<(u64, Duration)>,
 }
 
 /// The first is the yardstick.
@@ -38,15 +41,28 @@ const SETTINGS: [Setting; 11] = [
     setting(1_000_000, 10_000, 10_000, 1_000),
 ];
 
+/// What policies may ask for besides. The first is the yardstick of the others.
+const POLICIES: [Setting; 5] = [
+    setting(100_000, 1_000, 1, 1),
+    Setting { lanes: 10, ..setting(100_000, 1_000, 1, 1) },
+    Setting { lanes: 1_000, ..setting(100_000, 1_000, 1, 1) },
+    Setting { keys: Some((100, Duration::ZERO)), ..setting(100_000, 1_000, 1, 1) },
+    Setting { keys: Some((100, Duration::from_secs(1))), ..setting(100_000, 1_000, 1, 1) },
+];
+
 /// Bots are held as long as it takes: time runs by events here, not by a clock.
 const FOREVER: Timestamp = Timestamp(1 << 50);
 
 const fn setting(queued: u64, bots: u64, requirement_classes: u64, capability_classes: u64) -> Setting {
-    Setting { queued, bots, requirement_classes, capability_classes }
+    Setting { queued, bots, requirement_classes, capability_classes, lanes: 1, keys: None }
 }
 
 /// Of a look that measures nothing.
 const QUICK: [Setting; 2] = [setting(1_000, 10, 1, 1), setting(1_000, 100, 100, 10)];
+const QUICK_POLICIES: [Setting; 2] = [
+    Setting { lanes: 10, ..setting(1_000, 10, 1, 1) },
+    Setting { keys: Some((10, Duration::from_secs(1))), ..setting(1_000, 10, 1, 1) },
+];
 
 /// Cycles that are counted. Three tenths as many go before: until then the book remembers more finished jobs each time,
 /// from then on it forgets as many as it takes in.
@@ -61,46 +77,34 @@ const BLOCK: u64 = 64;
 const STRIDE: u64 = 7_919;
 
 pub(super) fn run(quick: bool) -> Report {
-    if quick { measure(&QUICK, 1_000, 10_000) } else { measure(&SETTINGS, CYCLES, 1_000_000) }
+    if quick {
+        measure(&QUICK, &QUICK_POLICIES, 1_000, 10_000)
+    } else {
+        measure(&SETTINGS, &POLICIES, CYCLES, 1_000_000)
+    }
 }
 
-fn measure(settings: &[Setting], cycles: u64, queued: u64) -> Report {
+fn measure(settings: &[Setting], policies: &[Setting], cycles: u64, queued: u64) -> Report {
     let mut report = Report::new(
         "core",
-        &["queued", "bots", "req. classes", "cap. classes", "ns/assignment", "ratio", "ns/submit", "events/s"],
+        &[
+            "queued",
+            "bots",
+            "req. classes",
+            "cap. classes",
+            "lanes",
+            "keys",
+            "ns/assignment",
+            "ratio",
+            "ns/submit",
+            "events/s",
+        ],
     );
     // First: a process that has freed memory says little about what a queue takes.
     eprintln!("core: memory of {queued} queued jobs ...");
     let memory = bytes_per_job(queued);
-    let (mut yardstick, mut worst) = (None, 0.0_f64);
-    for setting in settings.iter().copied() {
-        eprintln!(
-            "core: {} queued, {} bots, {} classes ...",
-            setting.queued, setting.bots, setting.requirement_classes
-        );
-        let result = Fleet::new(setting).cycle(cycles);
-        let base = *yardstick.get_or_insert(result.assignment_ns);
-        let ratio = result.assignment_ns / base;
-        worst = worst.max(ratio);
-        report.row(
-            vec![
-                setting.queued.to_string(),
-                setting.bots.to_string(),
-                setting.requirement_classes.to_string(),
-                setting.capability_classes.to_string(),
-                format!("{:.0}", result.assignment_ns),
-                format!("{ratio:.2}"),
-                format!("{:.0}", result.submit_ns),
-                format!("{:.0}", result.events_per_s),
-            ],
-            json!({
-                "queued": setting.queued, "bots": setting.bots,
-                "requirement_classes": setting.requirement_classes, "capability_classes": setting.capability_classes,
-                "assignment_ns": result.assignment_ns, "ratio": ratio, "submit_ns": result.submit_ns,
-                "events_per_s": result.events_per_s,
-            }),
-        );
-    }
+    let worst = rows(&mut report, settings, cycles);
+    rows(&mut report, policies, cycles);
     report.verdict("an assignment, the dearest against the first".to_owned(), worst, "<=", 2.5);
     if let Some(memory) = memory {
         report.verdict(format!("bytes a queued job at {queued}"), memory, "<=", 600.0);
@@ -110,6 +114,44 @@ fn measure(settings: &[Setting], cycles: u64, queued: u64) -> Report {
          one thread.",
     );
     report
+}
+
+/// Measures some settings against the first of them. Answers the dearest, as a ratio.
+fn rows(report: &mut Report, settings: &[Setting], cycles: u64) -> f64 {
+    let (mut yardstick, mut worst) = (None, 0.0_f64);
+    for setting in settings.iter().copied() {
+        eprintln!(
+            "core: {} queued, {} bots, {} classes, {} lanes ...",
+            setting.queued, setting.bots, setting.requirement_classes, setting.lanes
+        );
+        let result = Fleet::new(setting).cycle(cycles);
+        let base = *yardstick.get_or_insert(result.assignment_ns);
+        let ratio = result.assignment_ns / base;
+        worst = worst.max(ratio);
+        let keys = setting.keys.map_or("-".to_owned(), |(keys, wait)| format!("{keys}, wait {} ms", wait.as_millis()));
+        report.row(
+            vec![
+                setting.queued.to_string(),
+                setting.bots.to_string(),
+                setting.requirement_classes.to_string(),
+                setting.capability_classes.to_string(),
+                setting.lanes.to_string(),
+                keys.clone(),
+                format!("{:.0}", result.assignment_ns),
+                format!("{ratio:.2}"),
+                format!("{:.0}", result.submit_ns),
+                format!("{:.0}", result.events_per_s),
+            ],
+            json!({
+                "queued": setting.queued, "bots": setting.bots,
+                "requirement_classes": setting.requirement_classes, "capability_classes": setting.capability_classes,
+                "lanes": setting.lanes, "keys": keys,
+                "assignment_ns": result.assignment_ns, "ratio": ratio, "submit_ns": result.submit_ns,
+                "events_per_s": result.events_per_s,
+            }),
+        );
+    }
+    worst
 }
 
 /// What a deep queue takes in RAM.
@@ -248,15 +290,31 @@ impl Fleet {
                 .into_iter()
                 .collect(),
             label: "linux".into(),
-            lane: LaneKey::default(),
+            lane: self.lane(),
             weight: 1,
             rank: (self.next_job % 8) as i64,
             limits: Vec::new(),
+            affinities: self.affinities(),
             again: Default::default(),
             queue_timeout: None,
             execution_timeout: Some(Duration::from_secs(7_200)),
             preferred: None,
         }
+    }
+
+    fn lane(&self) -> LaneKey {
+        match self.setting.lanes {
+            1 => LaneKey::default(),
+            lanes => LaneKey(format!("invocation {}", (spread(self.next_job) >> 64) as u64 % lanes).into()),
+        }
+    }
+
+    fn affinities(&self) -> Vec<Arc<Affinity>> {
+        let affinity = |(keys, wait): (u64, Duration)| {
+            let key = format!("tree {}", (spread(self.next_job) >> 64) as u64 % keys).into();
+            Arc::new(Affinity { key, weight: 1, wait })
+        };
+        self.setting.keys.map(affinity).into_iter().collect()
     }
 
     /// Capability class k of n offers every n-th requirement class, and a host name that nobody asks for.
@@ -315,6 +373,6 @@ fn spread(number: u64) -> u128 {
 mod tests {
     #[test]
     fn the_quick_bench_runs_to_its_end() {
-        super::measure(&super::QUICK, 100, 1_000).print(true);
+        super::measure(&super::QUICK, &super::QUICK_POLICIES, 100, 1_000).print(true);
     }
 }

@@ -225,6 +225,7 @@ fn put(number: u64, queued: u64, batch: &mut Batch) {
         weight: 1,
         rank: 0,
         limits: Vec::new(),
+        affinities: Vec::new(),
         age: number,
         queued_at: Timestamp(queued),
         queue_timeout: None,

@@ -147,6 +147,7 @@ fn submit(job: u64) -> Event {
         weight: 1,
         rank: 0,
         limits: Vec::new(),
+        affinities: Vec::new(),
         again: Default::default(),
         queue_timeout: None,
         execution_timeout: None,

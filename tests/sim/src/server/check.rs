@@ -1,6 +1,6 @@
 //! What a step must be: held against the model, event by event, and against what can be seen from outside.
 
-use berth_core::{BotStatus, JobRowState, JobView, Outcome, PAIRS_MAX, SessionView};
+use berth_core::{BotStatus, JobRowState, JobView, Outcome, PAIRS_MAX, SessionView, Why};
 use berth_proto::{rpc, store as pb};
 use prost::Message;
 
@@ -206,7 +206,8 @@ impl Server {
         answers
     }
 
-    /// No job waits while a bot that fits it asks, once all jobs are known, unless a limit of it is reached.
+    /// No job waits while a bot that fits it asks, once all jobs are known, unless a limit of it is reached or it waits for
+    /// a bot that served its keys.
     pub(super) fn work_conserving(&self) -> Checked {
         let book = self.partition.book();
         let asking: Vec<_> = book.sessions().into_iter().filter(|session| session.asking).collect();
@@ -219,6 +220,9 @@ impl Server {
             let row = book.job_row(job.job).expect("it is among the jobs");
             let known = self.model.as_ref().and_then(|model| Some((model, model.job(job.job)?)));
             if row.state != JobRowState::Queued || known.is_some_and(|(model, job)| model.is_blocked(job)) {
+                continue;
+            }
+            if book.explain(job.job).is_some_and(|waiting| matches!(waiting.why, Why::NearBots { .. })) {
                 continue;
             }
             let fits = |session: &&SessionView| {

@@ -31,6 +31,7 @@ impl World {
             weight,
             rank,
             limits: limits(&mut self.rng),
+            affinities: affinities(&mut self.rng),
             again,
             queue_timeout: timeout(&mut self.rng),
             execution_timeout: timeout(&mut self.rng),
@@ -105,6 +106,18 @@ impl World {
 
 fn set(properties: &[(&str, &str)]) -> PropertySet {
     properties.iter().map(|(name, value)| Property::new(*name, *value)).collect()
+}
+
+/// Often one or two of five keys, and sometimes none; few are waited for.
+pub(super) fn affinities(rng: &mut Rng) -> Vec<Arc<Affinity>> {
+    let count = rng.index(4).min(2);
+    let first = rng.index(5);
+    let keys = ["one", "two", "three", "four", "five"].into_iter().cycle().skip(first).take(count);
+    let mut affinity = |key: &str| {
+        let wait = Duration::from_millis([0, 0, 700, 10_000][rng.index(4)]);
+        Arc::new(Affinity { key: key.into(), weight: rng.below(8) as u32, wait })
+    };
+    keys.map(&mut affinity).collect()
 }
 
 /// Some kinds are common, and many are rare.

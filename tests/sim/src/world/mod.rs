@@ -15,8 +15,8 @@ mod weather;
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use berth_core::{
-    Again, BotStatus, Event, InstanceName, JobId, LaneKey, Limit, OperationId, Property, PropertySet, Rejection, Reply,
-    SessionId, Settings, Stage, Submit, Timestamp,
+    Affinity, Again, BotStatus, Event, InstanceName, JobId, LaneKey, Limit, OperationId, Property, PropertySet,
+    Rejection, Reply, SessionId, Settings, Stage, Submit, Timestamp,
 };
 use berth_runtime::{
     memory::{Disk, Failure},

@@ -92,6 +92,7 @@ impl World {
                 weight,
                 rank,
                 limits: clients::limits(&mut self.rng),
+                affinities: clients::affinities(&mut self.rng),
                 again: again(&mut self.rng),
             }
         };

@@ -87,6 +87,7 @@ impl Known {
             weight: 1,
             rank: 0,
             limits: Vec::new(),
+            affinities: Vec::new(),
             age: self.queued,
             queued_at: Timestamp(self.queued),
             queue_timeout: None,
