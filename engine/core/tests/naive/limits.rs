@@ -34,6 +34,11 @@ impl Naive {
         self.numbers(key).and_then(|limit| limit.max_running).is_some_and(|max| self.counts(key).0 >= max)
     }
 
+    /// Whether a job belongs to the counter: one that waits, runs, or is remembered.
+    fn is_named(&self, (instance, name): &(InstanceName, Arc<str>)) -> bool {
+        self.jobs.iter().any(|job| job.instance == *instance && job.limits.iter().any(|limit| limit.name == *name))
+    }
+
     fn keys(job: &Job) -> impl Iterator<Item = (InstanceName, Arc<str>)> + '_ {
         job.limits.iter().map(|limit| (job.instance.clone(), limit.name.clone()))
     }
@@ -68,7 +73,8 @@ impl Naive {
     /// After each event: where a counter has room again, bots that ask are served as they came.
     pub(super) fn serve_freed(&mut self, now: Timestamp) {
         let freed = std::mem::take(&mut self.freed);
-        if freed.iter().all(|key| self.is_full(key)) {
+        // A counter that its last job has left is gone: nothing was passed over for it.
+        if !freed.iter().any(|key| !self.is_full(key) && self.is_named(key)) {
             return;
         }
         loop {
