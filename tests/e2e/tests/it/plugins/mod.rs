@@ -4,6 +4,7 @@ mod authors;
 mod cycle;
 mod faults;
 mod file;
+mod near;
 mod once;
 mod refusals;
 mod swap;
