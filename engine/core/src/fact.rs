@@ -50,6 +50,8 @@ pub enum Fact {
     LeaseStarted {
         /// Which lease.
         lease: LeaseId,
+        /// The bot's session. Kept for those who read the feed, here and below.
+        session: SessionId,
         /// When.
         at: Timestamp,
     },
@@ -57,11 +59,15 @@ pub enum Fact {
     LeaseWithdrawn {
         /// Which lease.
         lease: LeaseId,
+        /// The bot's session.
+        session: SessionId,
     },
     /// The attempt failed in a way that is tried again: the job waits again at its old place.
     AttemptLost {
         /// Which lease.
         lease: LeaseId,
+        /// The bot's session.
+        session: SessionId,
         /// `google.rpc.Code` of the failure.
         code: i32,
         /// When.
@@ -99,8 +105,10 @@ pub enum Fact {
         at: Timestamp,
         /// How.
         outcome: Outcome,
-        /// How long its last attempt took, in whole milliseconds; 0: no bot had it. Kept for those who read the feed.
+        /// How long its last attempt took, in whole milliseconds; 0: no bot had it.
         ran_ms: u32,
+        /// The session of the bot that had it at its end; `None`: no bot had it.
+        session: Option<SessionId>,
     },
     /// A bot's session began.
     SessionOpened(Box<SessionOpened>),
@@ -140,6 +148,8 @@ pub enum Fact {
 pub struct AttemptFailed {
     /// Which lease.
     pub lease: LeaseId,
+    /// The bot's session.
+    pub session: SessionId,
     /// How it failed.
     pub failed: FailedAttempt,
 }

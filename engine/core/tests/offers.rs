@@ -87,7 +87,7 @@ fn a_lease_that_its_bot_has_listed_is_not_taken_back_when_a_later_answer_is_lost
 
     let step = handle(&mut book, Event::Undelivered { session: SessionId(1), poll: PollId(2) });
 
-    assert_eq!(step.facts, [Fact::LeaseWithdrawn { lease: lease(11, 1) }]);
+    assert_eq!(step.facts, [Fact::LeaseWithdrawn { lease: lease(11, 1), session: SessionId(1) }]);
 }
 
 #[test]
@@ -96,7 +96,7 @@ fn an_offer_is_taken_back_when_its_call_ends_in_the_same_batch() {
     open(&mut book, 1, "first", 1, PropertySet::default());
     handle(&mut book, Event::Submit(Box::new(submit(10, 1))));
     let step = handle(&mut book, Event::PollEnded { session: SessionId(1), poll: PollId(1) });
-    assert_eq!(step.facts, [Fact::LeaseWithdrawn { lease: lease(10, 1) }]);
+    assert_eq!(step.facts, [Fact::LeaseWithdrawn { lease: lease(10, 1), session: SessionId(1) }]);
     assert_eq!(book.finish_batch(NOW), []);
 
     open(&mut book, 2, "second", 1, PropertySet::default());
@@ -193,6 +193,6 @@ fn the_last_handle_that_is_cancelled_ends_the_job_and_its_watchers_hear() {
     assert_eq!(last.effects, [Effect::JobChanged { job: JobId(10) }]);
     assert_eq!(
         last.facts.last(),
-        Some(&Fact::JobCompleted { job: JobId(10), at: NOW, outcome: Outcome::Cancelled, ran_ms: 0 })
+        Some(&Fact::JobCompleted { job: JobId(10), at: NOW, outcome: Outcome::Cancelled, ran_ms: 0, session: None })
     );
 }

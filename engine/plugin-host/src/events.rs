@@ -4,6 +4,8 @@ use berth_runtime::plugins::events::{Bot, Change, JobCreated, JobPlaced, Lease, 
 use berth_runtime::plugins::{ConsumerError, FeedEvent, KvTransaction};
 
 use crate::bindings::v1::events as wit;
+use crate::bindings::v1::types::PropertyParam;
+use crate::convert::set_for_guest;
 use crate::plugin::{Call, EXPORTED, Plugin};
 use crate::stats::Function;
 
@@ -12,7 +14,9 @@ impl Plugin {
     pub(crate) fn on_events(&self, kv: &mut KvTransaction, events: &[FeedEvent]) -> Result<(), ConsumerError> {
         self.count_questions(Function::OnEvents, events.len());
         let texts: Vec<Ids> = events.iter().map(|event| Ids::of(&event.change)).collect();
-        let records: Vec<wit::Event<'_>> = events.iter().zip(&texts).map(|(event, ids)| record(event, ids)).collect();
+        let sets: Vec<_> = events.iter().map(|event| requirements_of(&event.change)).collect();
+        let told = events.iter().zip(&texts).zip(&sets);
+        let records: Vec<wit::Event<'_>> = told.map(|((event, ids), set)| record(event, ids, set.as_deref())).collect();
         let instance = events.iter().find_map(|event| instance_of(&event.change)).unwrap_or("");
         let answer = self.call_writing(Call::of(Function::OnEvents, instance), kv, |live| {
             let guest = live.guests.events.as_ref().expect(EXPORTED);
@@ -44,12 +48,18 @@ impl Ids {
             | Change::OperationDeleted(operation) => {
                 Self { first: operation.operation.to_string(), second: operation.job.to_string() }
             }
-            Change::LeaseOffered(lease) | Change::LeaseStarted(lease) | Change::LeaseWithdrawn(lease) => Self {
-                first: lease.lease.job.to_string(),
-                second: lease.session.map(|session| session.to_string()).unwrap_or_default(),
+            Change::LeaseOffered(lease) | Change::LeaseStarted(lease) | Change::LeaseWithdrawn(lease) => {
+                Self { first: lease.lease.job.to_string(), second: lease.session.to_string() }
+            }
+            Change::AttemptFailed(failed) => {
+                Self { first: failed.lease.job.to_string(), second: failed.session.to_string() }
+            }
+            Change::AttemptDecided(decided) => one(decided.job.to_string()),
+            Change::DelayEnded(job) => one(job.to_string()),
+            Change::JobCompleted(completed) => Self {
+                first: completed.job.to_string(),
+                second: completed.session.map(|session| session.to_string()).unwrap_or_default(),
             },
-            Change::AttemptFailed(failed) => one(failed.lease.job.to_string()),
-            Change::JobCompleted(completed) => one(completed.job.to_string()),
             Change::JobDeleted(job) => one(job.to_string()),
             Change::SessionOpened(session) | Change::SessionChanged(session) => one(session.session.to_string()),
             Change::SessionClosed(closed) => one(closed.session.to_string()),
@@ -63,7 +73,13 @@ impl Ids {
     }
 }
 
-fn record<'a>(event: &'a FeedEvent, ids: &'a Ids) -> wit::Event<'a> {
+/// What bots must offer from now on, where the change says.
+fn requirements_of(change: &Change) -> Option<Vec<PropertyParam<'_>>> {
+    let Change::AttemptDecided(decided) = change else { return None };
+    decided.requirements.as_ref().map(set_for_guest)
+}
+
+fn record<'a>(event: &'a FeedEvent, ids: &'a Ids, requirements: Option<&'a [PropertyParam<'a>]>) -> wit::Event<'a> {
     let change = match &event.change {
         Change::JobCreated(created) => wit::Change::JobCreated(job_created(created, ids)),
         Change::JobPlaced(placed) => wit::Change::JobPlaced(job_placed(placed, ids)),
@@ -76,8 +92,17 @@ fn record<'a>(event: &'a FeedEvent, ids: &'a Ids) -> wit::Event<'a> {
         Change::AttemptFailed(failed) => wit::Change::AttemptFailed(wit::AttemptFailed {
             job: &ids.first,
             attempt: failed.lease.attempt,
+            session: &ids.second,
             code: code(failed.code),
         }),
+        Change::AttemptDecided(decided) => wit::Change::AttemptDecided(wit::AttemptDecided {
+            job: &ids.first,
+            counts: decided.counts,
+            after_ms: decided.after_ms,
+            elsewhere: decided.elsewhere,
+            requirements,
+        }),
+        Change::DelayEnded(_) => wit::Change::DelayEnded(&ids.first),
         Change::JobCompleted(completed) => wit::Change::JobCompleted(wit::JobCompleted {
             job: &ids.first,
             instance: &completed.instance.0,
@@ -89,6 +114,10 @@ fn record<'a>(event: &'a FeedEvent, ids: &'a Ids) -> wit::Event<'a> {
             total_ms: completed.total_ms,
             ran_ms: completed.ran_ms,
             attempts: completed.attempts,
+            session: &ids.second,
+            refusal: &completed.refusal,
+            exit_code: completed.exit_code,
+            peak_memory_bytes: completed.peak_memory_bytes,
         }),
         Change::JobDeleted(_) => wit::Change::JobDeleted(&ids.first),
         Change::SessionOpened(opened) => wit::Change::SessionOpened(session(opened, ids)),
@@ -98,7 +127,11 @@ fn record<'a>(event: &'a FeedEvent, ids: &'a Ids) -> wit::Event<'a> {
         }
         Change::BotDrained(drained) => wit::Change::BotDrained(bot(drained)),
         Change::BotResumed(resumed) => wit::Change::BotResumed(bot(resumed)),
-        Change::BotQuarantined(quarantined) => wit::Change::BotQuarantined(bot(quarantined)),
+        Change::BotQuarantined(quarantined) => wit::Change::BotQuarantined(wit::BotQuarantined {
+            instance: &quarantined.bot.instance.0,
+            bot_id: &quarantined.bot.bot_id,
+            until_ms: quarantined.until.0 / 1000,
+        }),
         Change::PolicyChanged(changed) => wit::Change::PolicyChanged(wit::PolicyChanged {
             policy: &changed.policy,
             before: &changed.before,
@@ -158,7 +191,8 @@ fn instance_of(change: &Change) -> Option<&str> {
         Change::JobCreated(created) => Some(&created.instance.0),
         Change::JobCompleted(completed) => Some(&completed.instance.0),
         Change::SessionOpened(session) | Change::SessionChanged(session) => Some(&session.instance.0),
-        Change::BotDrained(bot) | Change::BotResumed(bot) | Change::BotQuarantined(bot) => Some(&bot.instance.0),
+        Change::BotDrained(bot) | Change::BotResumed(bot) => Some(&bot.instance.0),
+        Change::BotQuarantined(quarantined) => Some(&quarantined.bot.instance.0),
         Change::JobPlaced(_)
         | Change::OperationCreated(_)
         | Change::OperationCancelled(_)
@@ -167,6 +201,8 @@ fn instance_of(change: &Change) -> Option<&str> {
         | Change::LeaseStarted(_)
         | Change::LeaseWithdrawn(_)
         | Change::AttemptFailed(_)
+        | Change::AttemptDecided(_)
+        | Change::DelayEnded(_)
         | Change::JobDeleted(_)
         | Change::SessionClosed(_)
         | Change::PolicyChanged(_)

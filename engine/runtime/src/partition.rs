@@ -219,7 +219,7 @@ impl Partition {
                 batch.delete(Table::Operations, &codec::id_key(operation.0));
                 operations::delete_entries(&attachment.entries, batch);
             }
-            Fact::LeaseOffered { lease, .. } | Fact::LeaseWithdrawn { lease } | Fact::AttemptLost { lease, .. } => {
+            Fact::LeaseOffered { lease, .. } | Fact::LeaseWithdrawn { lease, .. } | Fact::AttemptLost { lease, .. } => {
                 self.touched.jobs.insert(lease.job);
                 if !(broken(Mutant::LeaseRowKept) && matches!(fact, Fact::LeaseWithdrawn { .. })) {
                     self.touched.leases.insert(lease.job);

@@ -285,7 +285,7 @@ fn first_within(
 
 #[cfg(test)]
 mod tests {
-    use berth_core::{Fact, JobId, LeaseId};
+    use berth_core::{Fact, JobId, LeaseId, SessionId};
 
     use super::*;
     use crate::{
@@ -302,7 +302,7 @@ mod tests {
         let fence = store.acquire(P).unwrap();
         let mut batch = Batch::default();
         for sequence in 1..=records {
-            let fact = Fact::LeaseWithdrawn { lease: LeaseId { job: JobId(1), attempt: 1 } };
+            let fact = Fact::LeaseWithdrawn { lease: LeaseId { job: JobId(1), attempt: 1 }, session: SessionId(1) };
             let at = Timestamp(0).after(HOUR * u32::try_from(sequence).unwrap());
             batch.feed(sequence, |out| codec::encode_feed(at, &fact, out));
         }

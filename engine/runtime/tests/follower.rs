@@ -3,8 +3,8 @@
 use std::sync::{Arc, Mutex};
 
 use berth_core::{
-    Digest, Fact, InstanceName, JobCreated, JobId, JobRow, JobRowState, LaneKey, LeaseId, Outcome, PropertySet,
-    SessionId, Timestamp,
+    AttemptDecided, Digest, Fact, InstanceName, JobCreated, JobId, JobRow, JobRowState, LaneKey, LeaseId, Outcome,
+    Property, PropertySet, SessionId, Timestamp,
 };
 use berth_proto::store as pb;
 use berth_runtime::{
@@ -51,7 +51,12 @@ impl House {
     }
 
     fn offers(&self, count: u32) {
-        self.append((1..=count).map(|attempt| Fact::LeaseWithdrawn { lease: LeaseId { job: JobId(1), attempt } }));
+        self.append(
+            (1..=count).map(|attempt| Fact::LeaseWithdrawn {
+                lease: LeaseId { job: JobId(1), attempt },
+                session: SessionId(1),
+            }),
+        );
     }
 
     fn follower(&self, name: &str, begin: Begin, on_fault: OnFault) -> Follower {
@@ -239,7 +244,7 @@ fn an_event_tells_what_the_rows_of_its_job_say() {
         execution_timeout: None,
         preferred: None,
     };
-    let completed = Fact::JobCompleted { job, at: Timestamp(1), outcome, ran_ms: 40 };
+    let completed = Fact::JobCompleted { job, at: Timestamp(1), outcome, ran_ms: 40, session: Some(SessionId(4)) };
     house.append([Fact::JobCreated(Box::new(created)), completed]);
     let page = Reader::new(house.store.clone(), P).page(1, 10).unwrap();
     assert_eq!(page.next, 3);
@@ -256,6 +261,10 @@ fn an_event_tells_what_the_rows_of_its_job_say() {
         total_ms: 1,
         ran_ms: 40,
         attempts: 3,
+        session: Some(SessionId(4)),
+        refusal: "".into(),
+        exit_code: Some(1),
+        peak_memory_bytes: 5 << 20,
         lesson: Some(events::Lesson { history: "//a:b".into(), failed: true, peak_memory_bytes: 5 << 20 }),
     };
     assert_eq!(page.events[1].change, Change::JobCompleted(Box::new(expected)));
@@ -267,7 +276,7 @@ fn an_event_of_a_job_that_is_gone_has_empty_texts() {
     let house = House::new();
     let outcome = Outcome::QueueTimeout;
     house.append([
-        Fact::JobCompleted { job: JobId(1), at: Timestamp(1), outcome, ran_ms: 0 },
+        Fact::JobCompleted { job: JobId(1), at: Timestamp(1), outcome, ran_ms: 0, session: None },
         Fact::DrainSet { instance: "main".into(), bot_id: "b".into(), on: true },
         Fact::LeaseOffered { lease: LeaseId { job: JobId(1), attempt: 1 }, session: SessionId(9), at: Timestamp(1) },
     ]);
@@ -276,7 +285,7 @@ fn an_event_of_a_job_that_is_gone_has_empty_texts() {
     assert_eq!((&*completed.instance.0, &*completed.label, completed.code, completed.total_ms), ("", "", 14, 0));
     assert_eq!(completed.lesson, None);
     assert_eq!(events[1].change, Change::BotDrained(events::Bot { instance: "main".into(), bot_id: "b".into() }));
-    assert!(matches!(events[2].change, Change::LeaseOffered(events::Lease { session: Some(SessionId(9)), .. })));
+    assert!(matches!(events[2].change, Change::LeaseOffered(events::Lease { session: SessionId(9), .. })));
 }
 
 fn row(job: JobId, outcome: Outcome) -> JobRow {
@@ -317,4 +326,42 @@ struct Usage {
 impl prost::Name for Usage {
     const NAME: &'static str = "POSIXResourceUsage";
     const PACKAGE: &'static str = "buildbarn.resourceusage";
+}
+
+#[test]
+fn what_became_of_an_attempt_and_of_a_bot_is_told_with_its_record() {
+    let house = House::new();
+    let (job, at, session) = (JobId(1), Timestamp(2_000_000), SessionId(9));
+    let lease = LeaseId { job, attempt: 2 };
+    let requirements: PropertySet = [Property::new("os", "linux")].into_iter().collect();
+    let decided = AttemptDecided {
+        job,
+        at,
+        counts: false,
+        // Half a second after it, which is the third event.
+        until: Some(Timestamp(503_000)),
+        elsewhere: true,
+        requirements: Some(requirements.clone()),
+    };
+    house.append([
+        Fact::LeaseStarted { lease, session, at },
+        Fact::AttemptLost { lease, session, code: 14, at },
+        Fact::AttemptDecided(Box::new(decided)),
+        Fact::DelayEnded { job, at },
+        Fact::JobRefused { job, at, text: "no such bot".into() },
+        Fact::QuarantineSet { instance: "main".into(), bot_id: "b".into(), until: Some(Timestamp(3_000_000)) },
+    ]);
+    let events = Reader::new(house.store.clone(), P).page(1, 10).unwrap().events;
+    let [started, lost, decided, ended, refused, quarantined] = &events[..] else { panic!("{events:?}") };
+    assert_eq!(started.change, Change::LeaseStarted(events::Lease { lease, session }));
+    assert_eq!(lost.change, Change::AttemptFailed(events::AttemptFailed { lease, session, code: 14 }));
+    let told =
+        events::AttemptDecided { job, counts: false, after_ms: 500, elsewhere: true, requirements: Some(requirements) };
+    assert_eq!(decided.change, Change::AttemptDecided(Box::new(told)));
+    assert_eq!(ended.change, Change::DelayEnded(job));
+    let Change::JobCompleted(completed) = &refused.change else { panic!("{refused:?}") };
+    assert_eq!((&*completed.refusal, completed.code, completed.session), ("no such bot", 9, None));
+    let bot = events::Bot { instance: "main".into(), bot_id: "b".into() };
+    let until = Timestamp(3_000_000);
+    assert_eq!(quarantined.change, Change::BotQuarantined(events::BotQuarantined { bot, until }));
 }

@@ -35,6 +35,10 @@ fn ended(tenant: &str, code: u32, cached: bool, ran_ms: u64) -> Change {
         total_ms: ran_ms + 5,
         ran_ms,
         attempts: u32::from(!cached),
+        session: String::new(),
+        refusal: String::new(),
+        exit_code: None,
+        peak_memory_bytes: 0,
     })
 }
 

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::bytes::Bytes;
 use crate::common::Record;
+use crate::property::{Property, sort_set};
 
 /// What `on-events` is asked.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -53,6 +54,8 @@ pub enum Change {
     LeaseStarted(Lease),
     LeaseWithdrawn(Lease),
     AttemptFailed(AttemptFailed),
+    AttemptDecided(AttemptDecided),
+    DelayEnded(String),
     JobCompleted(JobCompleted),
     JobDeleted(String),
     SessionOpened(Session),
@@ -60,7 +63,7 @@ pub enum Change {
     SessionClosed(SessionClosed),
     BotDrained(Bot),
     BotResumed(Bot),
-    BotQuarantined(Bot),
+    BotQuarantined(BotQuarantined),
     PolicyChanged(PolicyChanged),
     Gap,
     Other(String),
@@ -92,11 +95,16 @@ changes! {
     /// A job on a bot.
     Lease { job: String, attempt: u32, session: String }
     /// An attempt that gave no result.
-    AttemptFailed { job: String, attempt: u32, code: u32 }
+    AttemptFailed { job: String, attempt: u32, session: String, code: u32 }
+    /// Another attempt.
+    AttemptDecided {
+        job: String, counts: bool, after_ms: u64, elsewhere: bool, requirements: Option<Vec<Property>>,
+    }
     /// A job that ended.
     JobCompleted {
         job: String, instance: String, tenant: String, invocation: String, label: String, code: u32, cached: bool,
-        total_ms: u64, ran_ms: u64, attempts: u32,
+        total_ms: u64, ran_ms: u64, attempts: u32, session: String, refusal: String, exit_code: Option<i32>,
+        peak_memory_bytes: u64,
     }
     /// A bot's session.
     Session { session: String, instance: String, bot_id: String, slots: u32 }
@@ -104,6 +112,8 @@ changes! {
     SessionClosed { session: String, reason: String }
     /// A bot.
     Bot { instance: String, bot_id: String }
+    /// A bot that gets no work for a while.
+    BotQuarantined { instance: String, bot_id: String, until_ms: u64 }
     /// A version of a policy began or ended to do something.
     PolicyChanged {
         policy: String, before: String, after: String, instances: String, role: String, what: String,
@@ -118,6 +128,9 @@ impl Record for EventsQuestion {
                 event.sequence = last + 1;
             }
             last = event.sequence;
+            if let Change::AttemptDecided(AttemptDecided { requirements: Some(requirements), .. }) = &mut event.change {
+                sort_set(requirements);
+            }
         }
     }
 }

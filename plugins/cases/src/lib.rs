@@ -35,8 +35,8 @@ pub use bytes::Bytes;
 pub use common::{Exhausted, MalformedProperty, Record, Refusal, Requester, UnknownProperty};
 pub use diff::differences;
 pub use events::{
-    AttemptFailed, Bot, Change, Event, EventsAnswer, EventsQuestion, JobCompleted, JobCreated, JobPlaced, Lease,
-    Operation, PolicyChanged, Session, SessionClosed,
+    AttemptDecided, AttemptFailed, Bot, BotQuarantined, Change, Event, EventsAnswer, EventsQuestion, JobCompleted,
+    JobCreated, JobPlaced, Lease, Operation, PolicyChanged, Session, SessionClosed,
 };
 pub use file::{Case, FileError, read};
 pub use function::{Answer, Answerer, Fault, Function, Question, Reply, UnknownFunction};

@@ -68,4 +68,4 @@ interface!(create_job, "berth:sdk/create-job", "export_create_job_bindings", "be
 interface!(queue_job, "berth:sdk/queue-job", "export_queue_job_bindings", "berth_policy_sdk::bindings::queue_job", sharing types);
 interface!(after_attempt, "berth:sdk/after-attempt", "export_after_attempt_bindings", "berth_policy_sdk::bindings::after_attempt", sharing types);
 interface!(before_prune, "berth:sdk/before-prune", "export_before_prune_bindings", "berth_policy_sdk::bindings::before_prune", sharing types);
-interface!(events, "berth:sdk/events", "export_events_bindings", "berth_policy_sdk::bindings::events");
+interface!(events, "berth:sdk/events", "export_events_bindings", "berth_policy_sdk::bindings::events", sharing types);

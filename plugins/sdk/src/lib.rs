@@ -114,7 +114,7 @@ pub mod before_prune {
 /// The records of [`Events`].
 pub mod events {
     pub use crate::bindings::events::exports::berth::policy::events::{
-        AttemptFailed, Bot, Change, Event, JobCompleted, JobCreated, JobPlaced, Lease, Operation, PolicyChanged,
-        Session, SessionClosed,
+        AttemptDecided, AttemptFailed, Bot, BotQuarantined, Change, Event, JobCompleted, JobCreated, JobPlaced, Lease,
+        Operation, PolicyChanged, Session, SessionClosed,
     };
 }

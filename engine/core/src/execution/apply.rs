@@ -30,11 +30,11 @@ impl Book {
             Fact::OperationCancelled { operation, job, at } => self.apply_cancelled(*operation, *job, *at),
             Fact::OperationDeleted { operation, .. } => self.delete_handle(*operation),
             Fact::LeaseOffered { lease, session, at } => self.apply_offered(*lease, *session, *at),
-            Fact::LeaseStarted { lease, at } => {
+            Fact::LeaseStarted { lease, at, .. } => {
                 let index = self.known_job(lease.job);
                 self.jobs.details_mut(index).started_at = Some(*at);
             }
-            Fact::LeaseWithdrawn { lease } => {
+            Fact::LeaseWithdrawn { lease, .. } => {
                 let index = self.known_job(lease.job);
                 self.jobs.details_mut(index).attempts_used += u32::from(broken(Mutant::WithdrawCounts));
                 self.requeue(index);
@@ -65,7 +65,7 @@ impl Book {
             // Its number is not durable, and what it made of jobs has facts of its own.
             Fact::PolicyChanged(_) => {}
             Fact::JobRefused { job, at, .. } => self.apply_completed(*job, *at, Outcome::Refused),
-            Fact::JobCompleted { job, at, outcome, ran_ms: _ } => self.apply_completed(*job, *at, *outcome),
+            Fact::JobCompleted { job, at, outcome, .. } => self.apply_completed(*job, *at, *outcome),
             Fact::SessionOpened(opened) => self.apply_opened(opened),
             Fact::SessionChanged(changed) => self.apply_changed(changed),
             Fact::SessionClosed { session, .. } => self.apply_closed(*session),

@@ -80,7 +80,8 @@ impl Book {
         let job = self.job(index);
         let lease = LeaseId { job: job.id, attempt: job.offers };
         self.jobs.speak_of(index);
-        self.emit(Fact::LeaseWithdrawn { lease }, step);
+        let session = self.holder(index).expect("an offer that is taken back was a bot's");
+        self.emit(Fact::LeaseWithdrawn { lease, session }, step);
         step.effects.push(Effect::JobChanged { job: lease.job });
         self.serve_waiting(now, index, step);
     }

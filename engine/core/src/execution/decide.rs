@@ -71,18 +71,19 @@ impl Book {
         let job = self.job(index);
         let JobState::Leased(live) = job.state else { panic!("an attempt that fails has a lease") };
         let lease = job.lease();
-        let (session, record) = (self.session(live.session), self.records.of(live.session));
+        let (bot, record) = (self.session(live.session), self.records.of(live.session));
         let since = self.jobs.details(index).started_at.unwrap_or(live.offered_at);
         let failed = FailedAttempt {
             reason,
             code,
-            bot_id: session.bot_id().into(),
+            bot_id: bot.bot_id().into(),
             took: now.since(since),
             bot_failures: record.failures(),
             bot_attempts: record.attempts(),
             at: now,
         };
-        self.emit(Fact::AttemptFailed(Box::new(AttemptFailed { lease, failed })), step);
+        let session = bot.id;
+        self.emit(Fact::AttemptFailed(Box::new(AttemptFailed { lease, session, failed })), step);
         if broken(Mutant::DecidingKeepsSlot) {
             self.session_mut(live.session).ghosts.push(lease);
         }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::Book;
 use crate::{
-    Digest, InstanceName, JobId, LeaseId, OperationId, OperationRow, Outcome, Timestamp,
+    Digest, InstanceName, JobId, LeaseId, OperationId, OperationRow, Outcome, SessionId, Timestamp,
     mutant::{Mutant, broken},
     queue::{JobIx, LineIx, Place, SessionIx, Spot},
 };
@@ -133,6 +133,12 @@ impl Book {
             JobState::Queued | JobState::Delayed { .. } | JobState::Completed { .. } => return 0,
         };
         u32::try_from(ran.as_millis()).unwrap_or(u32::MAX)
+    }
+
+    /// The session of the bot that has it.
+    pub(super) fn holder(&self, index: JobIx) -> Option<SessionId> {
+        let JobState::Leased(lease) = self.job(index).state else { return None };
+        Some(self.session(lease.session).id)
     }
 
     /// When the attempt began that the job is in, or that ended it: when it was offered to its bot.

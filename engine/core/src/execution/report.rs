@@ -36,7 +36,8 @@ impl Book {
             ReportedState::Pending => {}
             ReportedState::Active => {
                 if self.jobs.details(index).started_at.is_none() {
-                    self.emit(Fact::LeaseStarted { lease: report.lease, at: now }, step);
+                    let session = self.session(from).id;
+                    self.emit(Fact::LeaseStarted { lease: report.lease, session, at: now }, step);
                 }
             }
             ReportedState::Completed { code: 0, cacheable } => {
@@ -95,7 +96,8 @@ impl Book {
             self.complete(now, index, Outcome::AttemptsExhausted { code }, step);
             return;
         }
-        self.emit(Fact::AttemptLost { lease, code, at: now }, step);
+        let session = self.holder(index).expect("an attempt that ends was a bot's");
+        self.emit(Fact::AttemptLost { lease, session, code, at: now }, step);
         step.effects.push(Effect::JobChanged { job: lease.job });
         self.serve_waiting(now, index, step);
     }

@@ -101,7 +101,8 @@ impl Book {
         let job = self.job(index).id;
         let ran_ms = self.ran_ms(now, index);
         self.jobs.speak_of(index);
-        self.emit(Fact::JobCompleted { job, at: now, outcome, ran_ms }, step);
+        let session = self.holder(index);
+        self.emit(Fact::JobCompleted { job, at: now, outcome, ran_ms, session }, step);
         if !broken(Mutant::EndNotTold) {
             step.effects.push(Effect::JobChanged { job });
         }

@@ -210,7 +210,8 @@ impl Naive {
 
     pub(super) fn withdraw(&mut self, now: Timestamp, job: JobId) {
         let lease = self.job_mut(job).lease();
-        self.facts.push(Fact::LeaseWithdrawn { lease });
+        let session = self.holder(job).expect("a bot was offered it");
+        self.facts.push(Fact::LeaseWithdrawn { lease, session });
         self.requeue(now, job);
     }
 
@@ -223,7 +224,8 @@ impl Naive {
         }
         known.attempts_used += 1;
         let lease = known.lease();
-        self.facts.push(Fact::AttemptLost { lease, code, at: now });
+        let session = self.holder(job).expect("a bot lost it");
+        self.facts.push(Fact::AttemptLost { lease, session, code, at: now });
         self.requeue(now, job);
     }
 
@@ -238,6 +240,7 @@ impl Naive {
             }
             _ => 0,
         };
+        let session = self.holder(job);
         self.let_go(job);
         let known = self.job_mut(job);
         known.state = State::Completed { at: now, outcome };
@@ -245,7 +248,7 @@ impl Naive {
             setbacks.question = None;
         }
         known.deadline = None;
-        self.facts.push(Fact::JobCompleted { job, at: now, outcome, ran_ms });
+        self.facts.push(Fact::JobCompleted { job, at: now, outcome, ran_ms, session });
     }
 
     /// Ends a job from our side: if a bot has it, its slot stays busy until the bot lets go.
@@ -255,6 +258,13 @@ impl Naive {
         if let State::Leased { session, .. } = state {
             self.session_mut(session).ghosts.push(lease);
             self.answer_soon(session);
+        }
+    }
+
+    fn holder(&mut self, job: JobId) -> Option<SessionId> {
+        match self.job_mut(job).state {
+            State::Leased { session, .. } => Some(session),
+            _ => None,
         }
     }
 

@@ -95,7 +95,7 @@ impl Naive {
             bot_attempts: record.len() as u32,
             at: now,
         };
-        self.facts.push(Fact::AttemptFailed(Box::new(AttemptFailed { lease, failed: failed.clone() })));
+        self.facts.push(Fact::AttemptFailed(Box::new(AttemptFailed { lease, session, failed: failed.clone() })));
         self.let_go(job);
         let known = self.job_mut(job);
         let setbacks = known.setbacks.get_or_insert_default();

@@ -142,7 +142,7 @@ impl Naive {
             ReportedState::Active if started_at.is_some() => {}
             ReportedState::Active => {
                 *started_at = Some(now);
-                self.facts.push(Fact::LeaseStarted { lease, at: now });
+                self.facts.push(Fact::LeaseStarted { lease, session: from, at: now });
             }
             ReportedState::Completed { code, cacheable } => {
                 self.note_attempt(from, code != 0);

@@ -2,7 +2,7 @@
 
 use berth_core::{
     AttemptDecided, AttemptFailed, Fact, InstanceName, JobCreated, JobId, JobPlaced, LaneKey, LeaseId, PolicyChanged,
-    SessionChanged, SessionEnd, SessionOpened, Timestamp,
+    SessionChanged, SessionEnd, SessionId, SessionOpened, Timestamp,
 };
 use berth_proto::store::{self as pb, feed_record::Fact as Kind};
 use prost::Message;
@@ -48,13 +48,13 @@ pub fn encode_feed(at: Timestamp, fact: &Fact, out: &mut Vec<u8>) {
         Fact::LeaseOffered { lease, session, .. } => {
             Kind::LeaseOffered(pb::LeaseOffered { lease: Some(lease_ref(*lease)), session: id(session.0) })
         }
-        Fact::LeaseStarted { lease, .. } => Kind::LeaseStarted(lease_ref(*lease)),
-        Fact::LeaseWithdrawn { lease } => Kind::LeaseWithdrawn(lease_ref(*lease)),
-        Fact::AttemptLost { lease, code, .. } => {
-            Kind::AttemptLost(pb::AttemptLost { lease: Some(lease_ref(*lease)), code: *code })
+        Fact::LeaseStarted { lease, session, .. } => Kind::LeaseStarted(held(*lease, *session)),
+        Fact::LeaseWithdrawn { lease, session } => Kind::LeaseWithdrawn(held(*lease, *session)),
+        Fact::AttemptLost { lease, session, code, .. } => {
+            Kind::AttemptLost(pb::AttemptLost { lease: Some(held(*lease, *session)), code: *code })
         }
         Fact::AttemptFailed(of) => Kind::AttemptFailed(pb::AttemptFailed {
-            lease: Some(lease_ref(of.lease)),
+            lease: Some(held(of.lease, of.session)),
             failed: Some(failed(&of.failed)),
         }),
         Fact::AttemptDecided(decided) => Kind::AttemptDecided(pb::AttemptDecided {
@@ -85,9 +85,12 @@ pub fn encode_feed(at: Timestamp, fact: &Fact, out: &mut Vec<u8>) {
         Fact::JobRefused { job, text, .. } => {
             Kind::JobRefused(pb::JobRefused { job: id(job.0), text: text.to_string() })
         }
-        Fact::JobCompleted { job, outcome: how, ran_ms, .. } => {
-            Kind::JobCompleted(pb::JobCompleted { job: id(job.0), outcome: Some(outcome(*how)), ran_ms: *ran_ms })
-        }
+        Fact::JobCompleted { job, outcome: how, ran_ms, session, .. } => Kind::JobCompleted(pb::JobCompleted {
+            job: id(job.0),
+            outcome: Some(outcome(*how)),
+            ran_ms: *ran_ms,
+            session: session.and_then(|session| id(session.0)),
+        }),
         Fact::SessionOpened(opened) => Kind::SessionOpened(pb::Session {
             session: id(opened.session.0),
             instance: opened.instance.to_string(),
@@ -177,11 +180,21 @@ pub fn decode_feed(bytes: &[u8]) -> Result<(Timestamp, Fact), CodecError> {
         Kind::LeaseOffered(offered) => {
             Fact::LeaseOffered { lease: read_lease(offered.lease)?, session: session_id(offered.session)?, at }
         }
-        Kind::LeaseStarted(lease) => Fact::LeaseStarted { lease: read_lease(Some(lease))?, at },
-        Kind::LeaseWithdrawn(lease) => Fact::LeaseWithdrawn { lease: read_lease(Some(lease))? },
-        Kind::AttemptLost(lost) => Fact::AttemptLost { lease: read_lease(lost.lease)?, code: lost.code, at },
+        Kind::LeaseStarted(held) => {
+            let (lease, session) = read_held(Some(held))?;
+            Fact::LeaseStarted { lease, session, at }
+        }
+        Kind::LeaseWithdrawn(held) => {
+            let (lease, session) = read_held(Some(held))?;
+            Fact::LeaseWithdrawn { lease, session }
+        }
+        Kind::AttemptLost(lost) => {
+            let (lease, session) = read_held(lost.lease)?;
+            Fact::AttemptLost { lease, session, code: lost.code, at }
+        }
         Kind::AttemptFailed(of) => Fact::AttemptFailed(Box::new(AttemptFailed {
-            lease: read_lease(of.lease)?,
+            lease: read_lease(of.lease.clone())?,
+            session: read_held(of.lease)?.1,
             failed: read_failed(of.failed.ok_or(CodecError::Field("failed"))?)?,
         })),
         Kind::AttemptDecided(decided) => Fact::AttemptDecided(Box::new(AttemptDecided {
@@ -212,8 +225,9 @@ pub fn decode_feed(bytes: &[u8]) -> Result<(Timestamp, Fact), CodecError> {
         })),
         Kind::JobRefused(refused) => Fact::JobRefused { job: job_id(refused.job)?, at, text: refused.text.into() },
         Kind::JobCompleted(completed) => {
-            let ran_ms = completed.ran_ms;
-            Fact::JobCompleted { job: job_id(completed.job)?, at, outcome: read_outcome(completed.outcome)?, ran_ms }
+            let session = completed.session.map(|id| session_id(Some(id))).transpose()?;
+            let (job, outcome) = (job_id(completed.job)?, read_outcome(completed.outcome)?);
+            Fact::JobCompleted { job, at, outcome, ran_ms: completed.ran_ms, session }
         }
         Kind::SessionOpened(opened) => Fact::SessionOpened(Box::new(SessionOpened {
             session: session_id(opened.session)?,
@@ -257,7 +271,16 @@ pub fn decode_feed(bytes: &[u8]) -> Result<(Timestamp, Fact), CodecError> {
 }
 
 fn lease_ref(lease: LeaseId) -> pb::LeaseRef {
-    pb::LeaseRef { job: id(lease.job.0), attempt: lease.attempt }
+    pb::LeaseRef { job: id(lease.job.0), attempt: lease.attempt, session: None }
+}
+
+fn held(lease: LeaseId, session: SessionId) -> pb::LeaseRef {
+    pb::LeaseRef { session: id(session.0), ..lease_ref(lease) }
+}
+
+fn read_held(lease: Option<pb::LeaseRef>) -> Result<(LeaseId, SessionId), CodecError> {
+    let session = session_id(lease.as_ref().and_then(|lease| lease.session))?;
+    Ok((read_lease(lease)?, session))
 }
 
 fn read_lease(lease: Option<pb::LeaseRef>) -> Result<LeaseId, CodecError> {

@@ -80,6 +80,8 @@ impl Figures {
             | Change::OperationCancelled(_)
             | Change::OperationDeleted(_)
             | Change::LeaseStarted(_)
+            | Change::AttemptDecided(_)
+            | Change::DelayEnded(_)
             | Change::JobDeleted(_)
             | Change::SessionOpened(_)
             | Change::SessionChanged(_)
@@ -155,7 +157,7 @@ fn count(loads: &mut HashMap<Arc<str>, Load>, name: &Arc<str>, running: bool, mo
 
 #[cfg(test)]
 mod tests {
-    use berth_core::{LaneKey, LeaseId, Timestamp};
+    use berth_core::{LaneKey, LeaseId, SessionId, Timestamp};
 
     use super::*;
     use crate::plugins::events::{AttemptFailed, JobPlaced, Lease};
@@ -169,7 +171,7 @@ mod tests {
     }
 
     fn lease(job: u128) -> Lease {
-        Lease { lease: LeaseId { job: JobId(job), attempt: 1 }, session: None }
+        Lease { lease: LeaseId { job: JobId(job), attempt: 1 }, session: SessionId(1) }
     }
 
     #[test]
@@ -185,7 +187,7 @@ mod tests {
         assert_eq!(figures.of_label("main", "linux"), load(1, 1));
         assert_eq!(figures.of_tenant("main", "t"), load(1, 1));
         assert_eq!(figures.of_tenant("other", "t"), load(0, 0));
-        let failed = AttemptFailed { lease: lease(1).lease, code: 14 };
+        let failed = AttemptFailed { lease: lease(1).lease, session: SessionId(1), code: 14 };
         hear(&mut figures, Change::AttemptFailed(failed));
         assert_eq!(figures.of_lane("main", "a"), load(1, 0));
         let placed = JobPlaced { job: JobId(1), lane: LaneKey("b".into()), weight: 1, rank: 0 };

@@ -101,6 +101,7 @@ impl Listeners {
         }
         let history = self.engine.history();
         let reader = Reader::new(history.store().clone(), history.partition());
+        let reader = if &*name == stats::NAME { reader.without_results() } else { reader };
         let opened = {
             let name = name.clone();
             let open = move || Follower::open(reader, name, &options.begin, options.limits, options.on_fault);

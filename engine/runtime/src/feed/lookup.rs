@@ -112,6 +112,7 @@ impl Lookup {
         store: &dyn Store,
         partition: PartitionId,
         facts: impl Iterator<Item = &'a Fact>,
+        all_results: bool,
     ) -> Result<Self, StoreError> {
         let (mut named, mut ended, mut reported, mut changed) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
         for fact in facts {
@@ -133,8 +134,8 @@ impl Lookup {
         named.dedup();
         let who = who(store, partition, &named)?;
         let jobs = rows(store, partition, Table::FinishedJobs, &ended)?.collect();
-        // What a job gave can be large, so it is read only where something is learnt from it.
-        reported.retain(|job| who.get(job).is_some_and(|who| !who.history.is_empty()));
+        // What a job gave can be large: it is read where it is asked for, or where something is learnt from it.
+        reported.retain(|job| all_results || who.get(job).is_some_and(|who| !who.history.is_empty()));
         let results = rows::<ResultHead>(store, partition, Table::Results, &reported)?
             .map(|(job, result)| (job, ActionResultHead::decode(result.action_result).unwrap_or_default()))
             .collect();
@@ -157,7 +158,15 @@ impl Lookup {
         self.sessions.get(&session).cloned().unwrap_or_else(|| ("".into(), "".into()))
     }
 
-    pub(crate) fn completed(&self, job: JobId, at: Timestamp, outcome: Outcome, ran_ms: u32) -> JobCompleted {
+    pub(crate) fn completed(
+        &self,
+        job: JobId,
+        at: Timestamp,
+        outcome: Outcome,
+        ran_ms: u32,
+        session: Option<SessionId>,
+    ) -> JobCompleted {
+        let result = self.results.get(&job);
         let who = self.who(job);
         let row = self.jobs.get(&job).cloned().unwrap_or_default();
         let total = if row.queued_at == 0 { 0 } else { at.since(Timestamp(row.queued_at)).as_millis() };
@@ -170,6 +179,10 @@ impl Lookup {
             total_ms: u64::try_from(total).unwrap_or(u64::MAX),
             ran_ms: ran_ms.into(),
             attempts: row.offers,
+            session,
+            refusal: "".into(),
+            exit_code: result.map(|result| result.exit_code),
+            peak_memory_bytes: result.map_or(0, peak_memory_bytes),
             lesson: self.lesson(job, outcome, &who),
             tenant: who.tenant,
             invocation: who.invocation,

@@ -23,6 +23,7 @@ use crate::{
 pub struct Reader {
     store: Arc<dyn Store>,
     partition: PartitionId,
+    results: bool,
 }
 
 /// Events in order, and where to read on.
@@ -37,7 +38,12 @@ pub struct Page {
 impl Reader {
     /// Reads a partition's feed from its store.
     pub fn new(store: Arc<dyn Store>, partition: PartitionId) -> Self {
-        Self { store, partition }
+        Self { store, partition, results: true }
+    }
+
+    /// The same without reading results, which can be large, where nothing is learnt from them.
+    pub(crate) fn without_results(self) -> Self {
+        Self { results: false, ..self }
     }
 
     /// The store behind it.
@@ -68,8 +74,8 @@ impl Reader {
 
     fn events(&self, records: &[(u64, Bytes)]) -> Result<Vec<FeedEvent>, StoreError> {
         let facts: Vec<_> = records.iter().map(|(sequence, record)| (*sequence, read(record))).collect();
-        let lookup =
-            Lookup::new(&*self.store, self.partition, facts.iter().filter_map(|(_, (_, fact))| fact.as_ref()))?;
+        let known = facts.iter().filter_map(|(_, (_, fact))| fact.as_ref());
+        let lookup = Lookup::new(&*self.store, self.partition, known, self.results)?;
         let event = |(sequence, (at, fact)): (u64, (Timestamp, Option<Fact>))| {
             let change = fact.map_or_else(|| Change::Other("unreadable".into()), |fact| change(fact, &lookup));
             FeedEvent { sequence, at, change }
@@ -109,11 +115,16 @@ fn change(fact: Fact, lookup: &Lookup) -> Change {
         Fact::OperationAdded { operation, job, .. } => Change::OperationCreated(ev::Operation { operation, job }),
         Fact::OperationCancelled { operation, job, .. } => Change::OperationCancelled(ev::Operation { operation, job }),
         Fact::OperationDeleted { operation, job } => Change::OperationDeleted(ev::Operation { operation, job }),
-        Fact::LeaseOffered { lease, session, .. } => Change::LeaseOffered(ev::Lease { lease, session: Some(session) }),
-        Fact::LeaseStarted { lease, .. } => Change::LeaseStarted(ev::Lease { lease, session: None }),
-        Fact::LeaseWithdrawn { lease } => Change::LeaseWithdrawn(ev::Lease { lease, session: None }),
-        Fact::AttemptLost { lease, code, .. } => Change::AttemptFailed(ev::AttemptFailed { lease, code }),
-        Fact::AttemptFailed(of) => Change::AttemptFailed(ev::AttemptFailed { lease: of.lease, code: of.failed.code }),
+        Fact::LeaseOffered { lease, session, .. } => Change::LeaseOffered(ev::Lease { lease, session }),
+        Fact::LeaseStarted { lease, session, .. } => Change::LeaseStarted(ev::Lease { lease, session }),
+        Fact::LeaseWithdrawn { lease, session } => Change::LeaseWithdrawn(ev::Lease { lease, session }),
+        Fact::AttemptLost { lease, session, code, .. } => {
+            Change::AttemptFailed(ev::AttemptFailed { lease, session, code })
+        }
+        Fact::AttemptFailed(of) => {
+            let (lease, session, code) = (of.lease, of.session, of.failed.code);
+            Change::AttemptFailed(ev::AttemptFailed { lease, session, code })
+        }
         Fact::JobPlaced(placed) => Change::JobPlaced(Box::new(ev::JobPlaced {
             job: placed.job,
             lane: placed.lane,
@@ -128,13 +139,23 @@ fn change(fact: Fact, lookup: &Lookup) -> Change {
             role: changed.role,
             what: changed.what,
         })),
-        Fact::AttemptDecided(_) => Change::Other("attempt-decided".into()),
-        Fact::DelayEnded { .. } => Change::Other("delay-ended".into()),
-        Fact::JobRefused { job, at, .. } => {
-            Change::JobCompleted(Box::new(lookup.completed(job, at, Outcome::Refused, 0)))
+        Fact::AttemptDecided(decided) => {
+            let after = decided.until.map_or(0, |until| until.since(decided.at).as_millis());
+            Change::AttemptDecided(Box::new(ev::AttemptDecided {
+                job: decided.job,
+                counts: decided.counts,
+                after_ms: u64::try_from(after).unwrap_or(u64::MAX),
+                elsewhere: decided.elsewhere,
+                requirements: decided.requirements,
+            }))
         }
-        Fact::JobCompleted { job, at, outcome, ran_ms } => {
-            Change::JobCompleted(Box::new(lookup.completed(job, at, outcome, ran_ms)))
+        Fact::DelayEnded { job, .. } => Change::DelayEnded(job),
+        Fact::JobRefused { job, at, text } => {
+            let completed = lookup.completed(job, at, Outcome::Refused, 0, None);
+            Change::JobCompleted(Box::new(ev::JobCompleted { refusal: text, ..completed }))
+        }
+        Fact::JobCompleted { job, at, outcome, ran_ms, session } => {
+            Change::JobCompleted(Box::new(lookup.completed(job, at, outcome, ran_ms, session)))
         }
         Fact::SessionOpened(opened) => Change::SessionOpened(Box::new(ev::Session {
             session: opened.session,
@@ -157,8 +178,9 @@ fn change(fact: Fact, lookup: &Lookup) -> Change {
         }
         Fact::DrainSet { instance, bot_id, on: true } => Change::BotDrained(ev::Bot { instance, bot_id }),
         Fact::DrainSet { instance, bot_id, on: false } => Change::BotResumed(ev::Bot { instance, bot_id }),
-        Fact::QuarantineSet { instance, bot_id, until: Some(_) } => {
-            Change::BotQuarantined(ev::Bot { instance, bot_id })
+        Fact::QuarantineSet { instance, bot_id, until: Some(until) } => {
+            let bot = ev::Bot { instance, bot_id };
+            Change::BotQuarantined(ev::BotQuarantined { bot, until })
         }
         Fact::QuarantineSet { instance, bot_id, until: None } => Change::BotResumed(ev::Bot { instance, bot_id }),
     }

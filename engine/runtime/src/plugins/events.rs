@@ -4,7 +4,7 @@
 
 use std::sync::Arc;
 
-use berth_core::{Digest, InstanceName, JobId, LaneKey, LeaseId, OperationId, SessionId, Timestamp};
+use berth_core::{Digest, InstanceName, JobId, LaneKey, LeaseId, OperationId, PropertySet, SessionId, Timestamp};
 
 use super::kv::KvTransaction;
 
@@ -43,6 +43,10 @@ pub enum Change {
     LeaseWithdrawn(Lease),
     /// The attempt failed, and the job waits again.
     AttemptFailed(AttemptFailed),
+    /// There will be another attempt.
+    AttemptDecided(Box<AttemptDecided>),
+    /// A job that was put off waits for a bot again.
+    DelayEnded(JobId),
     /// A job is over.
     JobCompleted(Box<JobCompleted>),
     /// A finished job was forgotten.
@@ -58,7 +62,7 @@ pub enum Change {
     /// It gets work again.
     BotResumed(Bot),
     /// It gets no work for a while, because it was to blame.
-    BotQuarantined(Bot),
+    BotQuarantined(BotQuarantined),
     /// A version of a plugin began or ended to do something.
     PolicyChanged(Box<PolicyChanged>),
     /// Events from here up to the next are gone.
@@ -117,8 +121,8 @@ pub struct Operation {
 pub struct Lease {
     /// Job and number of the offer.
     pub lease: LeaseId,
-    /// The bot's session, where the change says.
-    pub session: Option<SessionId>,
+    /// The bot's session.
+    pub session: SessionId,
 }
 
 /// An attempt that failed.
@@ -126,8 +130,25 @@ pub struct Lease {
 pub struct AttemptFailed {
     /// Job and number of the offer.
     pub lease: LeaseId,
+    /// The session of the bot that had it.
+    pub session: SessionId,
     /// `google.rpc.Code`.
     pub code: i32,
+}
+
+/// Another attempt, after one that a policy was asked about.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AttemptDecided {
+    /// Which job.
+    pub job: JobId,
+    /// Whether the attempt that failed counts.
+    pub counts: bool,
+    /// Not before so many milliseconds are over.
+    pub after_ms: u64,
+    /// Not on bots that failed the job.
+    pub elsewhere: bool,
+    /// What a bot must offer from now on; `None`: as before.
+    pub requirements: Option<PropertySet>,
 }
 
 /// The end of a job.
@@ -153,6 +174,14 @@ pub struct JobCompleted {
     pub ran_ms: u64,
     /// How many offers were made.
     pub attempts: u32,
+    /// The session of the bot that had it at its end; `None`: none had it.
+    pub session: Option<SessionId>,
+    /// Why a policy ended it before a bot had it; empty: that is not how it ended.
+    pub refusal: Arc<str>,
+    /// The exit code of its command; `None`: there is no result. Read only for those who ask for results.
+    pub exit_code: Option<i32>,
+    /// The most memory that it was seen to use; 0: the bot did not say. Read only for those who ask for results.
+    pub peak_memory_bytes: u64,
     /// What the engine learns from it, if the job has a history key and a bot had it. Not told to plugins.
     pub lesson: Option<Lesson>,
 }
@@ -197,6 +226,15 @@ pub struct Bot {
     pub instance: InstanceName,
     /// Its own id.
     pub bot_id: Arc<str>,
+}
+
+/// A bot that gets no work for a while.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BotQuarantined {
+    /// Which bot.
+    pub bot: Bot,
+    /// Until when.
+    pub until: Timestamp,
 }
 
 /// A version of a plugin that began or ended to do something: one for each role that it got or lost, or one without a

@@ -7,8 +7,8 @@ use crate::after_attempt::{self, Action, Reason, Retry, Verdict};
 use crate::before_prune;
 use crate::create_job;
 use crate::events::{
-    AttemptFailed, Bot, Change, Event, JobCompleted, JobCreated, JobPlaced, Lease, Operation, PolicyChanged, Session,
-    SessionClosed,
+    AttemptDecided, AttemptFailed, Bot, BotQuarantined, Change, Event, JobCompleted, JobCreated, JobPlaced, Lease,
+    Operation, PolicyChanged, Session, SessionClosed,
 };
 use crate::queue_job;
 
@@ -132,9 +132,15 @@ fn change(from: cases::Change) -> Change {
         cases::Change::LeaseOffered(from) => Change::LeaseOffered(lease(from)),
         cases::Change::LeaseStarted(from) => Change::LeaseStarted(lease(from)),
         cases::Change::LeaseWithdrawn(from) => Change::LeaseWithdrawn(lease(from)),
-        cases::Change::AttemptFailed(cases::AttemptFailed { job, attempt, code }) => {
-            Change::AttemptFailed(AttemptFailed { job, attempt, code })
+        cases::Change::AttemptFailed(cases::AttemptFailed { job, attempt, session, code }) => {
+            Change::AttemptFailed(AttemptFailed { job, attempt, session, code })
         }
+        cases::Change::AttemptDecided(from) => {
+            let cases::AttemptDecided { job, counts, after_ms, elsewhere, requirements } = from;
+            let requirements = requirements.as_deref().map(properties);
+            Change::AttemptDecided(AttemptDecided { job, counts, after_ms, elsewhere, requirements })
+        }
+        cases::Change::DelayEnded(job) => Change::DelayEnded(job),
         cases::Change::JobCompleted(from) => Change::JobCompleted(job_completed(from)),
         cases::Change::JobDeleted(job) => Change::JobDeleted(job),
         cases::Change::SessionOpened(from) => Change::SessionOpened(session(from)),
@@ -144,7 +150,9 @@ fn change(from: cases::Change) -> Change {
         }
         cases::Change::BotDrained(from) => Change::BotDrained(bot(from)),
         cases::Change::BotResumed(from) => Change::BotResumed(bot(from)),
-        cases::Change::BotQuarantined(from) => Change::BotQuarantined(bot(from)),
+        cases::Change::BotQuarantined(cases::BotQuarantined { instance, bot_id, until_ms }) => {
+            Change::BotQuarantined(BotQuarantined { instance, bot_id, until_ms })
+        }
         cases::Change::PolicyChanged(from) => {
             let cases::PolicyChanged { policy, before, after, instances, role, what } = from;
             Change::PolicyChanged(PolicyChanged { policy, before, after, instances, role, what })
@@ -163,9 +171,22 @@ fn lease(from: cases::Lease) -> Lease {
 }
 
 fn job_completed(from: cases::JobCompleted) -> JobCompleted {
-    let cases::JobCompleted { job, instance, tenant, invocation, label, code, cached, total_ms, ran_ms, attempts } =
-        from;
-    JobCompleted { job, instance, tenant, invocation, label, code, cached, total_ms, ran_ms, attempts }
+    JobCompleted {
+        job: from.job,
+        instance: from.instance,
+        tenant: from.tenant,
+        invocation: from.invocation,
+        label: from.label,
+        code: from.code,
+        cached: from.cached,
+        total_ms: from.total_ms,
+        ran_ms: from.ran_ms,
+        attempts: from.attempts,
+        session: from.session,
+        refusal: from.refusal,
+        exit_code: from.exit_code,
+        peak_memory_bytes: from.peak_memory_bytes,
+    }
 }
 
 fn session(from: cases::Session) -> Session {

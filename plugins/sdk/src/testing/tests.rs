@@ -205,6 +205,10 @@ fn a_test_that_calls_the_policy_itself_sets_and_reads_what_is_around_it() {
         total_ms: 9,
         ran_ms: 3,
         attempts: 1,
+        session: String::new(),
+        refusal: String::new(),
+        exit_code: None,
+        peak_memory_bytes: 0,
     };
     let event = |sequence, change| Event { sequence, at_ms: 0, change };
     let events = vec![event(1, Change::JobCompleted(job)), event(2, Change::Other("new".to_owned()))];

@@ -6,12 +6,12 @@ use berth_policy_cases as cases;
 use berth_runtime::plugins::{
     FeedEvent,
     events::{
-        AttemptFailed, Bot, Change, JobCompleted, JobCreated, JobPlaced, Lease, Operation, PolicyChanged, Session,
-        SessionClosed,
+        AttemptDecided, AttemptFailed, Bot, BotQuarantined, Change, JobCompleted, JobCreated, JobPlaced, Lease,
+        Operation, PolicyChanged, Session, SessionClosed,
     },
 };
 
-use super::records::{code, timestamp_of};
+use super::records::{code, set, timestamp_of};
 use crate::plugins::source::digest_of;
 
 pub(super) fn native(event: &cases::Event) -> FeedEvent {
@@ -45,8 +45,17 @@ fn change(change: &cases::Change) -> Change {
         cases::Change::LeaseWithdrawn(one) => Change::LeaseWithdrawn(lease(one)),
         cases::Change::AttemptFailed(failed) => Change::AttemptFailed(AttemptFailed {
             lease: LeaseId { job: JobId(id(&failed.job)), attempt: failed.attempt },
+            session: SessionId(id(&failed.session)),
             code: code(failed.code),
         }),
+        cases::Change::AttemptDecided(decided) => Change::AttemptDecided(Box::new(AttemptDecided {
+            job: JobId(id(&decided.job)),
+            counts: decided.counts,
+            after_ms: decided.after_ms,
+            elsewhere: decided.elsewhere,
+            requirements: decided.requirements.as_deref().map(set),
+        })),
+        cases::Change::DelayEnded(job) => Change::DelayEnded(JobId(id(job))),
         cases::Change::JobCompleted(job) => Change::JobCompleted(Box::new(JobCompleted {
             job: JobId(id(&job.job)),
             instance: job.instance.as_str().into(),
@@ -58,6 +67,10 @@ fn change(change: &cases::Change) -> Change {
             total_ms: job.total_ms,
             ran_ms: job.ran_ms,
             attempts: job.attempts,
+            session: (!job.session.is_empty()).then(|| SessionId(id(&job.session))),
+            refusal: job.refusal.as_str().into(),
+            exit_code: job.exit_code,
+            peak_memory_bytes: job.peak_memory_bytes,
             lesson: None,
         })),
         cases::Change::JobDeleted(job) => Change::JobDeleted(JobId(id(job))),
@@ -70,7 +83,10 @@ fn change(change: &cases::Change) -> Change {
         }
         cases::Change::BotDrained(one) => Change::BotDrained(bot(one)),
         cases::Change::BotResumed(one) => Change::BotResumed(bot(one)),
-        cases::Change::BotQuarantined(one) => Change::BotQuarantined(bot(one)),
+        cases::Change::BotQuarantined(one) => Change::BotQuarantined(BotQuarantined {
+            bot: Bot { instance: one.instance.as_str().into(), bot_id: one.bot_id.as_str().into() },
+            until: timestamp_of(one.until_ms),
+        }),
         cases::Change::PolicyChanged(changed) => Change::PolicyChanged(Box::new(PolicyChanged {
             policy: changed.policy.as_str().into(),
             before: changed.before.as_str().into(),
@@ -89,8 +105,8 @@ fn operation(handle: &cases::Operation) -> Operation {
 }
 
 fn lease(lease: &cases::Lease) -> Lease {
-    let session = (!lease.session.is_empty()).then(|| SessionId(id(&lease.session)));
-    Lease { lease: LeaseId { job: JobId(id(&lease.job)), attempt: lease.attempt }, session }
+    let of = LeaseId { job: JobId(id(&lease.job)), attempt: lease.attempt };
+    Lease { lease: of, session: SessionId(id(&lease.session)) }
 }
 
 fn session(session: &cases::Session) -> Session {
