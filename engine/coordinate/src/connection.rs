@@ -46,6 +46,12 @@ impl Door {
         Self { book, config: Arc::new(config), figures: Arc::default() }
     }
 
+    /// A door to another book: with the same settings, and counted together.
+    #[must_use]
+    pub fn to(&self, book: WorkBook) -> Self {
+        Self { book, ..self.clone() }
+    }
+
     /// What the door counts.
     pub fn figures(&self) -> Arc<Figures> {
         self.figures.clone()

@@ -4,15 +4,16 @@ use std::{sync::Arc, time::Duration};
 
 use berth_coordinate::{Chaining, WorkService};
 use berth_proto::work::{
-    AddUnitsRequest, ControlSpecRequest, DeleteSpecsRequest, DeleteUnitsRequest, GetWorkRequest, HeartbeatRequest,
-    ListLocksRequest, ListSpecsRequest, ListUnitsRequest, ListWorkersRequest, LockRequest, NewUnit, Path,
-    SetSpecsRequest, UnitState, UnitUpdate, UnlockRequest, UpdateUnitsRequest, WatchRequest, work_client::WorkClient,
+    AddUnitsRequest, ControlSpecRequest, DeleteNamespaceRequest, DeleteSpecsRequest, DeleteUnitsRequest,
+    GetWorkRequest, HeartbeatRequest, ListLocksRequest, ListNamespacesRequest, ListSpecsRequest, ListUnitsRequest,
+    ListWorkersRequest, LockRequest, NewUnit, Path, SetSpecsRequest, UnitState, UnitUpdate, UnlockRequest,
+    UpdateUnitsRequest, WatchRequest, work_client::WorkClient,
 };
 use berth_runtime::{
     Committer,
     memory::{Disk, MemoryStore},
     store::{PartitionId, Store},
-    work::{WorkBook, WorkOptions},
+    work::{Namespaces, WorkOptions},
 };
 use bytes::Bytes;
 use tokio::net::TcpListener;
@@ -29,11 +30,11 @@ const MAIN: &str = "main";
 async fn client() -> WorkClient<Channel> {
     let store: Arc<dyn Store> = Arc::new(MemoryStore::open(&Disk::default()));
     let committer = Committer::start(store.clone(), Arc::new(|error| panic!("{error}"))).unwrap();
-    let options = WorkOptions { outputs: Arc::new(Chaining), ..WorkOptions::default() };
-    let (book, _driver) = WorkBook::start(&store, committer, PartitionId(1), options).unwrap();
+    let options = |_: &str| WorkOptions { outputs: Arc::new(Chaining), ..WorkOptions::default() };
+    let (namespaces, _) = Namespaces::open(&store, committer, (MAIN, PartitionId(1)), 3, Box::new(options)).unwrap();
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
-    let service = WorkService::new([(MAIN.to_owned(), book)]).into_server(16 << 20);
+    let service = WorkService::new(namespaces).into_server(16 << 20);
     tokio::spawn(Server::builder().add_service(service).serve_with_incoming(TcpListenerStream::new(listener)));
     WorkClient::new(Endpoint::from_shared(format!("http://{address}")).unwrap().connect().await.unwrap())
 }
@@ -153,6 +154,35 @@ async fn workers_and_locks_are_seen() {
     let unlock = UnlockRequest { namespace: MAIN.into(), locker: "me".into(), paths: lock.paths };
     client.unlock(unlock).await.unwrap();
     assert!(client.list_locks(held()).await.unwrap().into_inner().locks.is_empty());
+}
+
+#[tokio::test]
+async fn namespaces_come_are_apart_and_go() {
+    let mut client = with_spec().await;
+    let set = |namespace: &str| SetSpecsRequest { namespace: namespace.into(), dictionaries: vec![SPEC.into()] };
+    let units = |namespace: &str| ListUnitsRequest {
+        namespace: namespace.into(),
+        spec: "spec".into(),
+        ..ListUnitsRequest::default()
+    };
+    client.set_specs(set("other")).await.unwrap();
+    add(&mut client, &["a"]).await;
+    assert!(client.list_units(units("other")).await.unwrap().into_inner().units.is_empty());
+    assert_eq!(client.list_units(units(MAIN)).await.unwrap().into_inner().units.len(), 1);
+    client.set_specs(set("third")).await.unwrap();
+    assert_eq!(client.set_specs(set("fourth")).await.unwrap_err().code(), Code::ResourceExhausted);
+    assert_eq!(client.set_specs(set("no name")).await.unwrap_err().code(), Code::InvalidArgument);
+    let listed = client.list_namespaces(ListNamespacesRequest {}).await.unwrap().into_inner().namespaces;
+    assert_eq!(listed, [MAIN, "other", "third"]);
+
+    let delete = |namespace: &str| DeleteNamespaceRequest { namespace: namespace.into() };
+    client.delete_namespace(delete("other")).await.unwrap();
+    assert_eq!(client.delete_namespace(delete("other")).await.unwrap_err().code(), Code::NotFound);
+    assert_eq!(client.delete_namespace(delete(MAIN)).await.unwrap_err().code(), Code::FailedPrecondition);
+    assert_eq!(client.list_units(units("other")).await.unwrap_err().code(), Code::NotFound);
+    // There is room again, and nothing of what was there.
+    client.set_specs(set("other")).await.unwrap();
+    assert!(client.list_units(units("other")).await.unwrap().into_inner().units.is_empty());
 }
 
 #[tokio::test]

@@ -17,7 +17,7 @@ use berth_runtime::{
     clock::Clock,
     memory::{Disk, MemoryStore},
     store::{PartitionId, Store},
-    work::{Stopping, WorkBook, WorkOptions},
+    work::{NamespaceError, Namespaces, Stopping, WorkBook, WorkOptions},
 };
 use tokio::task::JoinHandle;
 
@@ -141,6 +141,47 @@ async fn who_has_gone_while_waiting_gets_nothing() {
     assert_eq!(server.state("a").await, Some(UnitState::Available));
     assert_eq!(server.book.wait_for_work(ask("w")).await.unwrap()[0].key, UnitKey::from("a"));
     server.stop().await;
+}
+
+fn namespaces(disk: &Disk, most: usize) -> Namespaces {
+    let store: Arc<dyn Store> = Arc::new(MemoryStore::open(disk));
+    let committer = Committer::start(store.clone(), Arc::new(|error| panic!("{error}"))).unwrap();
+    let options = Box::new(|_: &str| WorkOptions::default());
+    Namespaces::open(&store, committer, ("main", PartitionId(1)), most, options).unwrap().0
+}
+
+fn names(namespaces: &Namespaces) -> Vec<String> {
+    namespaces.all().into_iter().map(|(name, _)| name).collect()
+}
+
+#[tokio::test]
+async fn namespaces_survive_a_crash_and_deleted_ones_do_not() {
+    let disk = Disk::default();
+    let before = namespaces(&disk, 10);
+    for name in ["kept", "gone"] {
+        let book = before.get_or_make(name).await.unwrap();
+        book.ask(set_spec).await.unwrap();
+        book.ask(|book| book.add_units(&SPEC.into(), vec![unit("a")])).await.unwrap().unwrap();
+    }
+    let gone = before.get("gone").unwrap();
+    let waiting =
+        tokio::spawn(async move { gone.wait_for_work(GetWork { specs: vec!["none".into()], ..ask("w") }).await });
+    assert_eq!(before.delete("gone").await, Ok(true));
+    assert_eq!(waiting.await.unwrap(), Err(Stopping));
+    assert_eq!(before.delete("gone").await, Ok(false));
+    assert_eq!(before.delete("main").await, Err(NamespaceError::First("main".into())));
+    disk.crash(|_| 0);
+
+    let after = namespaces(&disk, 3);
+    assert_eq!(names(&after), ["kept", "main"]);
+    let count = |book: WorkBook| async move { book.ask(|book| book.count_units(&SPEC.into())).await.unwrap() };
+    assert_eq!(count(after.get("kept").unwrap()).await.unwrap().of(UnitState::Available), 1);
+    // The same name is another namespace.
+    assert!(count(after.get_or_make("gone").await.unwrap()).await.is_err());
+    assert_eq!(after.get_or_make("more").await.err(), Some(NamespaceError::TooMany(3)));
+    assert!(matches!(after.get_or_make("a b").await.err(), Some(NamespaceError::BadName(_))));
+    after.stop().await;
+    assert_eq!(after.get_or_make("main").await.unwrap().ask(|_| ()).await, Err(Stopping));
 }
 
 #[tokio::test]

@@ -1,77 +1,95 @@
-//! The door for Coordinate's clients, and the book behind it.
+//! The doors for Coordinate's clients, and the namespaces behind them.
 
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use anyhow::Context;
 use berth_coordinate::{Chaining, Config as DoorConfig, Door, TakesWork, WorkService};
-use berth_core::{
-    Chooser,
-    work::{Choice, Rules},
-};
+use berth_core::work::{Choice, Rules};
 use berth_runtime::{
     Committer, Engine,
     clock::Clock,
+    policy::Policy,
     store::{PartitionId, Store},
-    work::{WorkBook, WorkOptions},
+    work::{Namespaces, WorkBook, WorkOptions},
 };
-use tokio::{net::TcpListener, task::JoinHandle};
+use tokio::{net::TcpListener, sync::mpsc};
 
 use crate::{
     config::{Config, Locks, WorkChoice},
     doors::{Doors, Plain},
 };
 
-/// Work units are in a partition of their own, so that adding a million of them never delays a build.
+/// Work units are in partitions of their own, so that adding a million of them never delays a build. This one is that of
+/// the configured namespace, whatever its name.
 const PARTITION: PartitionId = PartitionId(1);
 
 /// How often completed units are looked at, where the operator bounds them.
 const ARCHIVE_EVERY: Duration = Duration::from_secs(60);
 
-/// Takes the address, before anything else is done.
-pub(crate) async fn bind(config: &Config) -> anyhow::Result<Option<(TcpListener, SocketAddr)>> {
-    let Some(address) = config.coordinate else { return Ok(None) };
-    let listener = TcpListener::bind(address).await.with_context(|| {
-        format!("cannot listen on {address} (--coordinate ADDR sets another, --coordinate off none)")
-    })?;
-    let address = listener.local_addr()?;
-    Ok(Some((listener, address)))
+/// An address that was taken, for the clients of one namespace.
+pub(crate) struct Bound {
+    namespace: String,
+    listener: TcpListener,
+    pub(crate) address: SocketAddr,
 }
 
-/// Recovers the book. To be called in the runtime of the driver. The chooser is asked where a policy chooses for the
-/// instance that has the name of the namespace.
-pub(crate) fn open_book(
+/// Takes the addresses, before anything else is done: first that of the configured namespace. None: nobody is served.
+pub(crate) async fn bind(config: &Config) -> anyhow::Result<Vec<Bound>> {
+    let Some(address) = config.coordinate else { return Ok(Vec::new()) };
+    let raw = &config.raw.coordinate;
+    let mut bound = Vec::new();
+    for (namespace, address) in std::iter::once((&raw.namespace, &address)).chain(&raw.also) {
+        let listener = TcpListener::bind(address).await.with_context(|| {
+            format!(
+                "cannot listen on {address} for the clients of namespace {namespace} (--coordinate ADDR sets another for \
+                 the first, coordinate.also for others, --coordinate off none)"
+            )
+        })?;
+        let address = listener.local_addr()?;
+        bound.push(Bound { namespace: namespace.clone(), listener, address });
+    }
+    Ok(bound)
+}
+
+/// Recovers all namespaces. To be called in the runtime of their drivers. The policy is asked which spec serves a worker
+/// where it chooses for the instance that has the name of the namespace.
+pub(crate) fn open(
     config: &Config,
-    store: Arc<dyn Store>,
+    store: &Arc<dyn Store>,
     committer: Committer,
     clock: Clock,
-    chooser: Option<Box<dyn Chooser>>,
-) -> anyhow::Result<(WorkBook, JoinHandle<()>)> {
+    policy: Arc<dyn Policy>,
+) -> anyhow::Result<(Namespaces, mpsc::UnboundedReceiver<String>)> {
     let raw = &config.raw.coordinate;
     let completed_max = (raw.completed_max > 0).then_some(raw.completed_max);
     let completed_age = (raw.completed_s > 0).then(|| Duration::from_secs(raw.completed_s));
-    let options = WorkOptions {
-        clock,
-        rules: Rules {
-            choice: match raw.choose {
-                WorkChoice::Simplified => Choice::Simplified,
-                WorkChoice::Classic => Choice::Classic,
-            },
-            enforce_min_gb: raw.enforce_min_gb,
-            completed_max,
-            completed_age,
+    let rules = Rules {
+        choice: match raw.choose {
+            WorkChoice::Simplified => Choice::Simplified,
+            WorkChoice::Classic => Choice::Classic,
         },
+        enforce_min_gb: raw.enforce_min_gb,
+        completed_max,
+        completed_age,
+    };
+    let locks_durable = raw.locks == Locks::Durable;
+    let options = move |namespace: &str| WorkOptions {
+        clock: clock.clone(),
+        rules,
         outputs: Arc::new(Chaining),
-        chooser,
-        namespace: raw.namespace.clone(),
-        locks_durable: raw.locks == Locks::Durable,
+        chooser: policy.clone().choosing(),
+        namespace: namespace.to_owned(),
+        locks_durable,
         archive_every: (completed_max.is_some() || completed_age.is_some()).then_some(ARCHIVE_EVERY),
     };
-    WorkBook::start(&store, committer, PARTITION, options).context("recovery of the work book failed")
+    let first = (raw.namespace.as_str(), PARTITION);
+    Namespaces::open(store, committer, first, raw.namespaces_max, Box::new(options))
+        .context("recovery of the work book failed")
 }
 
-/// The same book for clients of gRPC, under the name of its namespace.
-pub(crate) fn service(config: &Config, book: WorkBook, engine: &Engine) -> WorkService {
-    WorkService::new([(config.raw.coordinate.namespace.clone(), book)]).with_takes_work(takes_work(engine))
+/// All namespaces for clients of gRPC.
+pub(crate) fn service(namespaces: Namespaces, engine: &Engine) -> WorkService {
+    WorkService::new(namespaces).with_takes_work(takes_work(engine))
 }
 
 /// The reserve of the disk is one for all work.
@@ -80,7 +98,7 @@ fn takes_work(engine: &Engine) -> TakesWork {
     Arc::new(move || engine.takes_work().map_err(|error| error.to_string()))
 }
 
-/// The door to the book for Coordinate's clients.
+/// The door for Coordinate's clients: to a book, and to others as [`Door::to`] has it.
 pub(crate) fn door(config: &Config, book: WorkBook, engine: &Engine) -> Door {
     let raw = &config.raw.coordinate;
     let mut settings =
@@ -91,10 +109,21 @@ pub(crate) fn door(config: &Config, book: WorkBook, engine: &Engine) -> Door {
     Door::new(book, settings)
 }
 
-/// Serves Coordinate's clients.
-pub(crate) fn serve(doors: &Doors, listener: TcpListener, door: Door) -> Plain {
-    doors.serve_plain(listener, move |stream, stop| {
-        let door = door.clone();
-        async move { door.serve(stream, &stop).await }
-    })
+/// Serves Coordinate's clients at each address that was taken for them.
+pub(crate) async fn serve(
+    doors: &Doors,
+    bound: Vec<Bound>,
+    door: &Door,
+    namespaces: &Namespaces,
+) -> anyhow::Result<Vec<Plain>> {
+    let mut served = Vec::new();
+    for Bound { namespace, listener, address } in bound {
+        let door = door.to(namespaces.get_or_make(&namespace).await?);
+        tracing::info!(namespace, %address, "Coordinate's clients are served");
+        served.push(doors.serve_plain(listener, move |stream, stop| {
+            let door = door.clone();
+            async move { door.serve(stream, &stop).await }
+        }));
+    }
+    Ok(served)
 }

@@ -16,10 +16,10 @@ use berth_runtime::{
     recover::{Limits, RecoverError},
     store::{PartitionId, Store, StoreError},
     sweep,
-    work::WorkBook,
+    work::Namespaces,
 };
 use berth_store::{RocksOptions, RocksStore};
-use tokio::{net::TcpListener, task::JoinHandle};
+use tokio::{net::TcpListener, sync::mpsc, task::JoinHandle};
 use tonic::service::RoutesBuilder;
 
 use crate::{
@@ -54,8 +54,9 @@ pub(crate) struct House {
     /// None: Coordinate's clients are not served.
     pub(crate) coordinate_address: Option<SocketAddr>,
     engine: Engine,
-    work: WorkBook,
-    work_driver: JoinHandle<()>,
+    work: Namespaces,
+    /// Namespaces whose driver panicked.
+    work_failed: mpsc::UnboundedReceiver<String>,
     /// Consumers of the event feed: one for each plugin that hears events.
     listeners: Arc<Listeners>,
     driver: JoinHandle<Result<(), RecoverError>>,
@@ -63,7 +64,7 @@ pub(crate) struct House {
     bots: Vec<JoinHandle<()>>,
     bots_shutdown: Shutdown,
     grpc: Serving,
-    coordinate: Option<Plain>,
+    coordinate: Vec<Plain>,
     http: JoinHandle<std::io::Result<()>>,
     /// Dropped last: the driver and all connections live on their threads.
     _doors: Doors,
@@ -103,12 +104,12 @@ impl House {
             policy: policies.policy.clone(),
         };
         let doors = Doors::build()?;
-        let (engine, driver, work, work_driver) = {
+        let (engine, driver, work, work_failed) = {
             let _there = doors.driver().enter();
-            let chooser = policies.policy.clone().choosing();
-            let (work, work_driver) = coordinate::open_book(config, store.clone(), committer.clone(), clock, chooser)?;
+            let policy = policies.policy.clone();
+            let (work, work_failed) = coordinate::open(config, &store, committer.clone(), clock, policy)?;
             let (engine, driver) = Engine::start(store, committer, PARTITION, options).context("recovery failed")?;
-            (engine, driver, work, work_driver)
+            (engine, driver, work, work_failed)
         };
         tokio::spawn(pin_recovered(engine.clone(), cas.clone()));
         tokio::spawn(watch_space(engine.clone()));
@@ -127,9 +128,8 @@ impl House {
         let mut routes = RoutesBuilder::default();
         let health = services.add_services(&mut routes).await;
         blobs.add_services(&mut routes);
-        routes.add_service(
-            coordinate::service(config, work.clone(), &engine).into_server(config.raw.coordinate.frame_bytes_max),
-        );
+        routes
+            .add_service(coordinate::service(work.clone(), &engine).into_server(config.raw.coordinate.frame_bytes_max));
         let listeners = Arc::new(Listeners::new(engine.clone(), LISTEN_LINGER));
         let mut plugins = None;
         if let Some(in_force) = policies.plugins {
@@ -137,13 +137,14 @@ impl House {
             plugins = Some(registry.clone());
             routes.add_service(PluginsServer::new(PluginService { registry }).max_decoding_message_size(4 << 20));
         }
-        let door = coordinate::door(config, work.clone(), &engine);
-        let of_work = WorkMetrics::new(&config.raw.coordinate.namespace, work.clone(), door.figures());
+        let first = work.get(&config.raw.coordinate.namespace).expect("the first namespace is always there");
+        let door = coordinate::door(config, first, &engine);
+        let of_work = WorkMetrics::new(work.clone(), door.figures());
         let metrics = Arc::new(Metrics::new(engine.clone(), commits, plugins, listeners.clone(), of_work));
         let bots_shutdown = Shutdown::new();
         let grpc = doors.serve(grpc, &mut transport(), &routes.routes());
-        let coordinate_address = coordinate.as_ref().map(|(_, address)| *address);
-        let coordinate = coordinate.map(|(listener, _)| coordinate::serve(&doors, listener, door));
+        let coordinate_address = coordinate.first().map(|bound| bound.address);
+        let coordinate = coordinate::serve(&doors, coordinate, &door, &work).await?;
         let bots = start_bots(config, grpc_address, &bots_shutdown)?;
         Ok(Self {
             grpc_address,
@@ -151,7 +152,7 @@ impl House {
             coordinate_address,
             engine,
             work,
-            work_driver,
+            work_failed,
             listeners,
             driver,
             health,
@@ -173,7 +174,7 @@ impl House {
                 Ok(Err(error)) => anyhow::Error::new(error).context("recovery failed"),
                 ended => anyhow::anyhow!("the driver ended: {ended:?}"),
             },
-            ended = &mut self.work_driver => anyhow::anyhow!("the driver of the work book ended: {ended:?}"),
+            namespace = self.work_failed.recv() => anyhow::anyhow!("the driver of namespace {namespace:?} ended"),
         }
     }
 
@@ -186,18 +187,15 @@ impl House {
         }
         self.health.stop_serving().await;
         self.listeners.close().await;
-        if let Some(coordinate) = &self.coordinate {
-            // Before the book: what was asked is still answered.
-            coordinate.stop(patience).await;
+        // Before the books: what was asked is still answered.
+        futures::future::join_all(self.coordinate.iter().map(|door| door.stop(patience))).await;
+        if tokio::time::timeout(patience, self.work.stop()).await.is_err() {
+            tracing::warn!("the last commit of the work book is taking long");
         }
-        self.work.stop().await;
         self.engine.stop().await;
         // It may be what failed: a task is waited for once.
         if !self.driver.is_finished() && tokio::time::timeout(patience, &mut self.driver).await.is_err() {
             tracing::warn!("the last commit is taking long");
-        }
-        if !self.work_driver.is_finished() && tokio::time::timeout(patience, &mut self.work_driver).await.is_err() {
-            tracing::warn!("the last commit of the work book is taking long");
         }
         if tokio::time::timeout(patience, self.grpc.stop()).await.is_err() {
             tracing::info!("some connections did not end in time and are cut");

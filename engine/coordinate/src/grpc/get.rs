@@ -15,7 +15,7 @@ const UNITS_MAX: u32 = 10_000;
 
 impl WorkService {
     pub(super) fn get(&self, request: pb::GetWorkRequest) -> Result<Replies<pb::GetWorkResponse>, Status> {
-        let book = self.book(&request.namespace)?.clone();
+        let book = self.book(&request.namespace)?;
         let runtimes: Vec<Value> = request.runtimes.iter().map(|runtime| runtime[..].into()).collect();
         let ask = GetWork {
             worker: WorkerId::from(&request.worker[..]),

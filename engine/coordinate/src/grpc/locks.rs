@@ -14,7 +14,7 @@ impl WorkService {
     pub(super) async fn take_locks(&self, request: pb::LockRequest, again: bool) -> Result<pb::LockResponse, Status> {
         let (locker, paths) = (Locker::from(&request.locker[..]), paths(&request.paths));
         let timeout = request.timeout.as_ref().map(seconds).unwrap_or_default();
-        let done = self.ask(&request.namespace, move |book| {
+        let done = self.first(&request.namespace, move |book| {
             if again { book.renew_locks(&locker, timeout, &paths) } else { book.lock(&locker, timeout, &paths) }
         });
         done.await?.map(|()| pb::LockResponse {}).map_err(|refusal| refused(&refusal))

@@ -9,11 +9,11 @@ mod units;
 mod watch;
 mod workers;
 
-use std::{collections::BTreeMap, pin::Pin, sync::Arc};
+use std::{pin::Pin, sync::Arc};
 
 use berth_core::work::Book;
 use berth_proto::work::{self as pb, work_server};
-use berth_runtime::work::WorkBook;
+use berth_runtime::work::{NamespaceError, Namespaces, WorkBook};
 use futures::Stream;
 use tonic::{Request, Response, Status};
 
@@ -25,14 +25,14 @@ type Replies<T> = Pin<Box<dyn Stream<Item = Result<T, Status>> + Send>>;
 /// The service. A namespace is the name of an instance; each has a book of its own.
 #[derive(Clone)]
 pub struct WorkService {
-    books: Arc<BTreeMap<String, WorkBook>>,
+    namespaces: Namespaces,
     takes_work: TakesWork,
 }
 
 impl WorkService {
-    /// Serves these namespaces.
-    pub fn new(books: impl IntoIterator<Item = (String, WorkBook)>) -> Self {
-        Self { books: Arc::new(books.into_iter().collect()), takes_work: Arc::new(|| Ok(())) }
+    /// Serves these namespaces, and makes others.
+    pub fn new(namespaces: Namespaces) -> Self {
+        Self { namespaces, takes_work: Arc::new(|| Ok(())) }
     }
 
     /// Who says whether new units are taken. Without anybody, they always are.
@@ -47,9 +47,19 @@ impl WorkService {
         work_server::WorkServer::new(self).max_decoding_message_size(message_bytes_max)
     }
 
-    fn book(&self, namespace: &str) -> Result<&WorkBook, Status> {
+    fn book(&self, namespace: &str) -> Result<WorkBook, Status> {
         let missing = || Status::not_found(format!("namespace {namespace:?} is not known to this server"));
-        self.books.get(namespace).ok_or_else(missing)
+        self.namespaces.get(namespace).ok_or_else(missing)
+    }
+
+    /// Of a call that may be the first in its namespace.
+    async fn first<T: Send + 'static>(
+        &self,
+        namespace: &str,
+        ask: impl FnOnce(&mut Book) -> T + Send + 'static,
+    ) -> Result<T, Status> {
+        let book = self.namespaces.get_or_make(namespace).await.map_err(|error| no_namespace(&error))?;
+        book.ask(ask).await.map_err(|stopping| Status::unavailable(stopping.to_string()))
     }
 
     async fn ask<T: Send + 'static>(
@@ -58,6 +68,17 @@ impl WorkService {
         ask: impl FnOnce(&mut Book) -> T + Send + 'static,
     ) -> Result<T, Status> {
         self.book(namespace)?.ask(ask).await.map_err(|stopping| Status::unavailable(stopping.to_string()))
+    }
+}
+
+fn no_namespace(error: &NamespaceError) -> Status {
+    let message = error.to_string();
+    match error {
+        NamespaceError::TooMany(_) => Status::resource_exhausted(message),
+        NamespaceError::BadName(_) => Status::invalid_argument(message),
+        NamespaceError::First(_) => Status::failed_precondition(message),
+        NamespaceError::Store(_) => Status::internal(message),
+        NamespaceError::Stopping(_) => Status::unavailable(message),
     }
 }
 
@@ -158,6 +179,25 @@ impl work_server::Work for WorkService {
         request: Request<pb::ListLocksRequest>,
     ) -> Result<Response<pb::ListLocksResponse>, Status> {
         self.locks(request.into_inner()).await.map(Response::new)
+    }
+
+    async fn list_namespaces(
+        &self,
+        _: Request<pb::ListNamespacesRequest>,
+    ) -> Result<Response<pb::ListNamespacesResponse>, Status> {
+        let namespaces = self.namespaces.all().into_iter().map(|(name, _)| name).collect();
+        Ok(Response::new(pb::ListNamespacesResponse { namespaces }))
+    }
+
+    async fn delete_namespace(
+        &self,
+        request: Request<pb::DeleteNamespaceRequest>,
+    ) -> Result<Response<pb::DeleteNamespaceResponse>, Status> {
+        let name = request.into_inner().namespace;
+        match self.namespaces.delete(&name).await.map_err(|error| no_namespace(&error))? {
+            true => Ok(Response::new(pb::DeleteNamespaceResponse {})),
+            false => Err(Status::not_found(format!("namespace {name:?} is not known to this server"))),
+        }
     }
 
     async fn watch(&self, request: Request<pb::WatchRequest>) -> Result<Response<Self::WatchStream>, Status> {

@@ -14,7 +14,7 @@ impl WorkService {
     pub(super) async fn set(&self, request: pb::SetSpecsRequest) -> Result<pb::SetSpecsResponse, Status> {
         let settings = request.dictionaries.iter().map(|dictionary| settings(dictionary));
         let settings = settings.collect::<Result<Vec<SpecSettings>, Status>>()?;
-        self.ask(&request.namespace, |book| settings.into_iter().for_each(|one| book.set_spec(one))).await?;
+        self.first(&request.namespace, |book| settings.into_iter().for_each(|one| book.set_spec(one))).await?;
         Ok(pb::SetSpecsResponse {})
     }
 

@@ -32,7 +32,7 @@ struct Watcher {
 
 impl WorkService {
     pub(super) fn watch_specs(&self, request: pb::WatchRequest) -> Result<Replies<pb::WatchResponse>, Status> {
-        let book = self.book(&request.namespace)?.clone();
+        let book = self.book(&request.namespace)?;
         let changes = book.changes();
         let wanted = names::<SpecName>(&request.specs).into_iter().collect();
         let watcher = Watcher { book, changes, wanted, told: BTreeMap::new(), is_first: true };

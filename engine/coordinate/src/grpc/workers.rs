@@ -25,7 +25,7 @@ impl WorkService {
             data: value_or_empty("data", &request.data)?,
             parent: name(&request.parent),
         };
-        self.ask(&request.namespace, move |book| book.heartbeat(beat)).await?;
+        self.first(&request.namespace, move |book| book.heartbeat(beat)).await?;
         Ok(pb::HeartbeatResponse {})
     }
 

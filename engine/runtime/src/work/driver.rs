@@ -55,6 +55,7 @@ impl Driver {
             tokio::select! {
                 biased;
                 count = self.commands.recv_many(&mut arrived, BATCH_MAX) => stopping = count == 0,
+                () = std::future::ready(()), if self.partition.has_begun() => {}
                 () = sleep_until(&self.clock, due) => {}
             }
             self.gather(&mut arrived).await;

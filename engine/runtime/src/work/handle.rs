@@ -21,7 +21,7 @@ use tokio::{
 
 use super::{
     driver::{Command, Driver},
-    partition::{Ask, Call, Waiter},
+    partition::{Ask, Call, Steps, Waiter},
     recover,
 };
 use crate::{
@@ -137,6 +137,23 @@ impl WorkBook {
         ask: impl FnOnce(&mut Book) -> T + Send + 'static,
     ) -> Result<T, Stopping> {
         self.begin(ask).await?.await
+    }
+
+    /// Begins something that takes long: called again and again, with other calls in between, until it answers. What it
+    /// did in between is seen, and stays if the server stops before it is over.
+    pub async fn begin_steps<T: Send + 'static>(
+        &self,
+        mut step: impl FnMut(&mut Book) -> Option<T> + Send + 'static,
+    ) -> Result<Pending<T>, Stopping> {
+        let (sender, receiver) = oneshot::channel();
+        let mut sender = Some(sender);
+        let steps: Steps = Box::new(move |book: &mut Book| -> Option<ReleaseFn> {
+            let answer = step(book)?;
+            let sender = sender.take();
+            Some(Box::new(move || drop(sender.map(|sender| sender.send(answer)))))
+        });
+        self.inbox.send(Command::Ask { ask: Ask::Steps(steps), home: None }).await.map_err(|_| Stopping)?;
+        Ok(Pending(receiver))
     }
 
     /// Waits until there is work for this worker. Whoever drops the call while it waits gets nothing; what was handed out

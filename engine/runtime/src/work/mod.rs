@@ -8,11 +8,13 @@
 mod codec;
 mod driver;
 mod handle;
+mod namespaces;
 mod partition;
 mod recover;
 
 pub use self::{
     handle::{Pending, Stopping, WorkBook, WorkOptions},
-    partition::{Ask, Call, Turn, Waiter, WorkPartition},
+    namespaces::{NamespaceError, Namespaces, OptionsOf},
+    partition::{Ask, Call, Steps, Turn, Waiter, WorkPartition},
     recover::recover,
 };

@@ -1,7 +1,7 @@
 //! One namespace's driver without its loop: calls in, one batch of rows out, with what may leave once it is durable.
 //! Synchronous and deterministic: the real driver and the model test run this same code.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, VecDeque};
 
 use berth_core::{
     Chooser, Timestamp,
@@ -23,12 +23,17 @@ pub type Call = Box<dyn FnOnce(&mut Book) -> ReleaseFn + Send>;
 /// Somebody who waits for work: tried when it comes, and again when there may be some. Answers whether it is over.
 pub type Waiter = Box<dyn FnMut(&mut Book) -> Option<ReleaseFn> + Send>;
 
+/// Something that takes long: done a step at a time, with other calls in between. Answers when it is over.
+pub type Steps = Box<dyn FnMut(&mut Book) -> Option<ReleaseFn> + Send>;
+
 /// Something to be done in its turn.
 pub enum Ask {
     /// At once.
     Call(Call),
     /// As soon as there is work.
     Wait(Waiter),
+    /// Step by step, from now on.
+    Steps(Steps),
 }
 
 /// The outcome of one step: commit `batch`, then let `releases` go, in order.
@@ -47,6 +52,8 @@ pub struct WorkPartition {
     /// Locks of this namespace survive a restart.
     locks_durable: bool,
     touched: Touched,
+    /// What is done step by step, in the order in which it came.
+    begun: VecDeque<Steps>,
     /// Who waits for work, in the order in which they came.
     waiters: Vec<Waiter>,
     /// With so many of them all are tried, work or not: those who have gone say so then.
@@ -84,7 +91,14 @@ enum UnitRowKind {
 impl WorkPartition {
     /// A partition that goes on from a recovered (or empty) book.
     pub fn new(book: Book, locks_durable: bool) -> Self {
-        Self { book, locks_durable, touched: Touched::default(), waiters: Vec::new(), waiters_max: WAITERS_MIN }
+        Self {
+            book,
+            locks_durable,
+            touched: Touched::default(),
+            begun: VecDeque::new(),
+            waiters: Vec::new(),
+            waiters_max: WAITERS_MIN,
+        }
     }
 
     /// The book, as it will be once everything handed out so far is durable.
@@ -112,13 +126,30 @@ impl WorkPartition {
             match ask {
                 Ask::Call(call) => turn.releases.push(call(&mut self.book)),
                 Ask::Wait(waiter) => self.waiters.push(waiter),
+                Ask::Steps(steps) => self.begun.push_back(steps),
             }
             self.record(&mut turn.batch);
         }
+        self.go_on(&mut turn);
         let all = self.book.take_opened() || self.waiters.len() > self.waiters_max;
         self.serve(if all { 0 } else { before }, &mut turn);
         self.write_touched(&mut turn.batch);
         turn
+    }
+
+    /// Whether another step has something to do, even if nothing arrives.
+    pub fn has_begun(&self) -> bool {
+        !self.begun.is_empty()
+    }
+
+    /// One step of what was begun first.
+    fn go_on(&mut self, turn: &mut Turn) {
+        let Some(mut steps) = self.begun.pop_front() else { return };
+        match steps(&mut self.book) {
+            Some(release) => turn.served.push(release),
+            None => self.begun.push_front(steps),
+        }
+        self.record(&mut turn.batch);
     }
 
     /// Tries who waits, from one on: the others would get nothing again.

@@ -142,6 +142,8 @@ pub(crate) struct Coordinate {
     pub(crate) listen: SocketAddr,
     /// Under which name the work is kept.
     pub(crate) namespace: String,
+    /// How many namespaces there may be: clients of gRPC make them.
+    pub(crate) namespaces_max: usize,
     /// Whether locks survive a restart.
     pub(crate) locks: Locks,
     /// Give a worker only units of specs whose `min_gb` is not above what it says that it has.
@@ -154,6 +156,8 @@ pub(crate) struct Coordinate {
     pub(crate) completed_s: u64,
     /// The longest request.
     pub(crate) frame_bytes_max: usize,
+    /// Further addresses, by the namespace that is served there: the protocol itself has no word for one.
+    pub(crate) also: BTreeMap<String, SocketAddr>,
     /// What clients that ask for the configuration are told. Without it they get an error.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) global_config: Option<toml::Table>,
@@ -189,12 +193,14 @@ impl Default for Coordinate {
             enabled: true,
             listen: local(5932),
             namespace: "main".to_owned(),
+            namespaces_max: 100,
             locks: Locks::Durable,
             enforce_min_gb: false,
             choose: WorkChoice::Simplified,
             completed_max: 0,
             completed_s: 0,
             frame_bytes_max: 64 << 20,
+            also: BTreeMap::new(),
             global_config: None,
         }
     }
@@ -281,9 +287,10 @@ impl Raw {
             let expected = "expected the name of a header: lower-case letters, digits and hyphens, not ending in -bin";
             wrong(&"scheduler.tenant_header", format!("{:?}", self.scheduler.tenant_header), expected.to_owned());
         }
-        if !is_instance_name(&self.coordinate.namespace) {
-            let value = format!("{:?}", self.coordinate.namespace);
-            wrong(&"coordinate.namespace", value, INSTANCE_EXPECTED.to_owned());
+        let named = std::iter::once(("coordinate.namespace", &self.coordinate.namespace));
+        let also = self.coordinate.also.keys().map(|name| ("coordinate.also", name));
+        for (key, name) in named.chain(also).filter(|(_, name)| !is_instance_name(name)) {
+            wrong(&key, format!("{name:?}"), INSTANCE_EXPECTED.to_owned());
         }
         for (name, plugin) in &self.plugins {
             if !is_plugin_name(name) {
@@ -342,6 +349,7 @@ impl Raw {
         range("bots.slots", self.bots.slots as u64, 0, 1_000);
         range("coordinate.completed_s", self.coordinate.completed_s, 0, 100 * year);
         range("coordinate.frame_bytes_max", self.coordinate.frame_bytes_max as u64, 1 << 16, 1 << 30);
+        range("coordinate.namespaces_max", self.coordinate.namespaces_max as u64, 1, 10_000);
         problems
     }
 }

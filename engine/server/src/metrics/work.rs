@@ -4,7 +4,7 @@ use std::{fmt, sync::Arc};
 
 use berth_coordinate::{Figures, MethodFigures};
 use berth_core::work::{Totals, UnitState};
-use berth_runtime::work::WorkBook;
+use berth_runtime::work::Namespaces;
 use prometheus_client::{
     collector::Collector,
     encoding::{DescriptorEncoder, NoLabelSet},
@@ -16,50 +16,49 @@ use super::Labels;
 
 /// Reads what it shows when it is asked. Its labels are namespaces, states and methods: never what clients name.
 pub(crate) struct WorkMetrics {
-    namespace: String,
-    book: WorkBook,
+    namespaces: Namespaces,
     door: Arc<Figures>,
 }
 
 impl WorkMetrics {
-    pub(crate) fn new(namespace: &str, book: WorkBook, door: Arc<Figures>) -> Self {
-        Self { namespace: namespace.to_owned(), book, door }
+    pub(crate) fn new(namespaces: Namespaces, door: Arc<Figures>) -> Self {
+        Self { namespaces, door }
     }
 
     pub(super) async fn register(&self, registry: &mut Registry) {
-        // An error: the driver has stopped, and so does everything else.
-        if let Ok(totals) = self.book.ask(|book| book.totals()).await {
-            self.totals(&totals, registry);
+        let mut all = Vec::new();
+        for (namespace, book) in self.namespaces.all() {
+            // An error: it was deleted just now, or the server stops.
+            if let Ok(totals) = book.ask(|book| book.totals()).await {
+                all.push((namespace, totals));
+            }
         }
+        register_totals(&all, registry);
         registry.register_collector(Box::new(DoorFigures(self.door.read())));
     }
+}
 
-    fn totals(&self, totals: &Totals, registry: &mut Registry) {
-        let family = |values: &[(&'static str, u64)], label: Option<&'static str>| {
-            let family = Family::<Labels, Gauge>::default();
-            for (value, count) in values {
-                let mut labels = vec![("namespace", self.namespace.clone())];
-                labels.extend(label.map(|label| (label, (*value).to_owned())));
-                family.get_or_create(&labels).set(i64::try_from(*count).unwrap_or(i64::MAX));
-            }
-            family
+fn register_totals(all: &[(String, Totals)], registry: &mut Registry) {
+    let units = Family::<Labels, Gauge>::default();
+    let [specs, workers, locks] = [(); 3].map(|()| Family::<Labels, Gauge>::default());
+    let states = ["available", "pending", "finished", "failed"].into_iter().zip(UnitState::ALL);
+    for (namespace, totals) in all {
+        let labels = || vec![("namespace", namespace.clone())];
+        let set = |family: &Family<Labels, Gauge>, labels: &Labels, count: u64| {
+            family.get_or_create(labels).set(i64::try_from(count).unwrap_or(i64::MAX));
         };
-        let units = [
-            ("available", UnitState::Available),
-            ("pending", UnitState::Pending),
-            ("finished", UnitState::Finished),
-            ("failed", UnitState::Failed),
-        ];
-        let units = family(&units.map(|(name, state)| (name, totals.units.of(state))), Some("state"));
-        registry.register("work_units", "Work units by state, without those that were archived", units);
-        for (name, help, count) in [
-            ("work_specs", "Work specs", totals.specs),
-            ("work_workers", "Workers that were heard of and have not expired", totals.workers.workers),
-            ("work_locks", "Paths that are locked", totals.locks),
-        ] {
-            registry.register(name, help, family(&[("", count)], None));
+        for (name, state) in states.clone() {
+            let labels = labels().into_iter().chain([("state", name.to_owned())]).collect();
+            set(&units, &labels, totals.units.of(state));
+        }
+        for (family, count) in [(&specs, totals.specs), (&workers, totals.workers.workers), (&locks, totals.locks)] {
+            set(family, &labels(), count);
         }
     }
+    registry.register("work_units", "Work units by state, without those that were archived", units);
+    registry.register("work_specs", "Work specs", specs);
+    registry.register("work_workers", "Workers that were heard of and have not expired", workers);
+    registry.register("work_locks", "Paths that are locked", locks);
 }
 
 /// What the door for Coordinate's clients counts.

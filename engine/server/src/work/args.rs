@@ -31,6 +31,9 @@ pub(super) enum WorkCommand {
     /// Locks that are held
     #[command(subcommand)]
     Locks(ListCommand),
+    /// Namespaces: each has work of its own, and knows nothing of the others
+    #[command(subcommand)]
+    Namespaces(NamespacesCommand),
     /// Move the work of another Coordinate job server here. May be run again: it goes on where it stopped
     Import(ImportArgs),
 }
@@ -116,6 +119,17 @@ pub(super) enum UnitsCommand {
         /// Keys
         #[arg(required = true)]
         keys: Vec<String>,
+    },
+}
+
+#[derive(Subcommand)]
+pub(super) enum NamespacesCommand {
+    /// All of them. One comes when something is first set in it
+    List,
+    /// Delete a namespace with everything in it
+    Delete {
+        /// Name of the namespace
+        name: String,
     },
 }
 

@@ -3,6 +3,7 @@
 mod add;
 mod args;
 mod import;
+mod namespaces;
 mod specs;
 mod units;
 mod values;
@@ -44,6 +45,7 @@ pub(crate) fn run(args: WorkArgs) -> anyhow::Result<ExitCode> {
             WorkCommand::Units(command) => units::run(asking, command).await,
             WorkCommand::Workers(ListCommand::List) => workers::list(asking).await,
             WorkCommand::Locks(ListCommand::List) => workers::list_locks(asking).await,
+            WorkCommand::Namespaces(command) => namespaces::run(asking, command).await,
             WorkCommand::Import(_) => unreachable!("it asks another server"),
         }?;
         Ok(ExitCode::SUCCESS)

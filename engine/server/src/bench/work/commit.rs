@@ -6,7 +6,9 @@ use std::{path::Path, sync::Arc};
 use anyhow::Context;
 use berth_core::{
     Timestamp,
-    work::{Book, GetWork, NewUnit, Rules, SpecName, SpecSettings, UnitKey, UnitState, UpdateUnit, Value, WorkerId},
+    work::{
+        Book, CallId, GetWork, NewUnit, Rules, SpecName, SpecSettings, UnitKey, UnitState, UpdateUnit, Value, WorkerId,
+    },
 };
 use berth_runtime::{
     store::{Batch, Commit, PartitionId, Store},
@@ -63,7 +65,7 @@ fn turn(partition: &mut WorkPartition, round: u64, group: u64) -> Batch {
         specs: vec![spec.clone()],
         runtimes: vec![Value::default()],
         available_gb: None,
-        call: None,
+        call: Some(CallId { connection: 0, print: round }),
     };
     let mut calls: Vec<Ask> = vec![call(move |book| book.get_work(&ask))];
     for number in (round.saturating_sub(1) * group..round * group).take(if round == 0 { 0 } else { group as usize }) {

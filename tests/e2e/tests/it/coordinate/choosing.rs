@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use berth_e2e::{Plan, Site, within};
 
-use super::{call, fill, map, name};
+use super::{call, fill, map, metrics, name};
 use crate::plugins::{arg, component, plugin, who};
 
 /// What Coordinate serves with weights 4 and 6, when nothing is finished.
@@ -34,15 +34,6 @@ async fn calls(site: &Site, plugin: &str) -> u64 {
             && line.contains("function=\"choosing.choose\"")
     });
     line.and_then(|line| line.rsplit(' ').next()?.parse().ok()).unwrap_or(0)
-}
-
-async fn metrics(site: &Site) -> String {
-    use tokio::io::{AsyncReadExt, AsyncWriteExt};
-    let mut stream = tokio::net::TcpStream::connect(site.http()).await.expect("HTTP is served");
-    stream.write_all(b"GET /metrics HTTP/1.0\r\n\r\n").await.expect("it reads");
-    let mut text = String::new();
-    stream.read_to_string(&mut text).await.expect("it answers");
-    text
 }
 
 #[tokio::test]
