@@ -14,7 +14,7 @@ use crate::{
     figures::Figures,
     frame::Frames,
     methods::Tell,
-    turn::{self, Replies, Turn},
+    turn::{Replies, Run, Turn},
 };
 
 /// Turns that wait for the book. A client that sends more than that is not read on until it takes its replies.
@@ -69,14 +69,19 @@ impl Door {
             number: self.book.connection(),
             once: false,
             goodbye: false,
+            in_steps: false,
             last: false,
             scratch: Writer::default(),
             out: Writer::default(),
         };
         let served = connection.serve(stream, stop).await;
-        let Connection { number, once, goodbye, .. } = connection;
+        let Connection { number, once, goodbye, asked, .. } = connection;
         if once {
             let goodbye = goodbye && served.is_ok();
+            // What takes long leaves its receipts when it is over.
+            for Asked { answers, .. } in asked {
+                let _ = answers.await;
+            }
             // An error: the book has ended as well, and will know the call again when it is read from disk.
             let _ = self.book.begin(move |book| book.connection_ended(number, goodbye)).await;
         }
@@ -99,6 +104,8 @@ struct Connection<'a> {
     once: bool,
     /// The client left when it had been sent every reply.
     goodbye: bool,
+    /// The last turn takes long: nothing is asked before it is over, so that calls are done in their order.
+    in_steps: bool,
     /// Nothing more is read.
     last: bool,
     scratch: Writer,
@@ -130,9 +137,16 @@ impl Connection<'_> {
     async fn ask_all(&mut self) -> io::Result<()> {
         while self.has_room() {
             let Some(turn) = Turn::take(&mut self.frames, self.number, self.config) else { break };
-            let Turn { asks, replies, once, last } = turn;
+            let Turn { tasks, is_long, replies, once, last } = turn;
             self.once |= once;
-            let answers = self.book.begin(move |book| turn::run(asks, book)).await.map_err(io::Error::other)?;
+            self.in_steps = is_long;
+            let mut run = Run::new(tasks);
+            let answers = if is_long {
+                self.book.begin_steps(move |book| run.step(book)).await
+            } else {
+                self.book.begin(move |book| run.step(book).expect("nothing of it takes long")).await
+            };
+            let answers = answers.map_err(io::Error::other)?;
             self.asked.push_back(Asked { answers, replies });
             self.last |= last;
         }
@@ -141,7 +155,7 @@ impl Connection<'_> {
 
     fn has_room(&self) -> bool {
         let bytes: usize = self.asked.iter().map(|asked| asked.replies.bytes).sum();
-        !self.last && self.asked.len() < TURNS_MAX && bytes < self.config.frame_bytes_max
+        !self.last && !self.in_steps && self.asked.len() < TURNS_MAX && bytes < self.config.frame_bytes_max
     }
 
     /// Waits. None: the server is about to stop.
@@ -203,6 +217,7 @@ impl Connection<'_> {
     /// A connection that waits for its client keeps no memory for what is over: there may be ten thousand of them.
     fn rest(&mut self) {
         if self.asked.is_empty() {
+            self.in_steps = false;
             self.frames.give_back();
             self.scratch = Writer::default();
             self.out = Writer::default();

@@ -4,6 +4,7 @@
 //! replies leave in the order in which they came, and that of a request in one piece.
 
 use std::{
+    collections::VecDeque,
     hash::{DefaultHasher, Hasher},
     time::{Duration, Instant},
 };
@@ -25,11 +26,24 @@ use crate::{
 const FRAMES_MAX: usize = 256;
 const BATCH_MAX: usize = 10_000;
 
+/// What takes long, and is brought to its end in one step of a turn: so many requests.
+const ENDED_A_STEP: usize = 16;
+
+/// What a request asks of the book.
+pub(crate) enum Task {
+    /// At once.
+    Ask(Ask),
+    /// Step by step, until it answers. What comes after it in the turn waits.
+    Steps(Box<dyn FnMut(&mut Book) -> Option<Tell> + Send>),
+}
+
 /// The requests of a turn as they were read.
 #[derive(Default)]
 pub(crate) struct Turn {
     /// What the book is asked, in this order.
-    pub(crate) asks: Vec<Ask>,
+    pub(crate) tasks: Vec<Task>,
+    /// Some of that takes long.
+    pub(crate) is_long: bool,
     /// How each frame is answered, in this order.
     pub(crate) replies: Replies,
     /// Something was asked that the book may have to know again.
@@ -133,12 +147,19 @@ impl Turn {
         let number = methods::number(&method);
         let what = match methods::call(number, &method, params, config) {
             Ok(Call::Book(ask)) => {
-                self.asks.push(ask);
+                self.tasks.push(Task::Ask(ask));
                 What::Asked
             }
             Ok(Call::Once(ask)) => {
                 let call = CallId { connection, print: print(value.raw()) };
-                self.asks.push(Box::new(move |book| ask(book, call)));
+                self.tasks.push(Task::Ask(Box::new(move |book| ask(book, call))));
+                self.once = true;
+                What::Asked
+            }
+            Ok(Call::Steps(mut ask)) => {
+                let call = CallId { connection, print: print(value.raw()) };
+                self.tasks.push(Task::Steps(Box::new(move |book| ask(book, call))));
+                self.is_long = true;
                 self.once = true;
                 What::Asked
             }
@@ -156,9 +177,40 @@ fn print(request: &[u8]) -> u64 {
     hasher.finish()
 }
 
-/// Asks the book all of a turn.
-pub(crate) fn run(asks: Vec<Ask>, book: &mut Book) -> Vec<Tell> {
-    asks.into_iter().map(|ask| ask(book)).collect()
+/// Asks the book all of a turn, in its order.
+pub(crate) struct Run {
+    tasks: VecDeque<Task>,
+    tells: Vec<Tell>,
+}
+
+impl Run {
+    /// Nothing was asked yet.
+    pub(crate) fn new(tasks: Vec<Task>) -> Self {
+        Self { tells: Vec::with_capacity(tasks.len()), tasks: tasks.into() }
+    }
+
+    /// A step: up to what has more to do after it. Answers when all is answered.
+    pub(crate) fn step(&mut self, book: &mut Book) -> Option<Vec<Tell>> {
+        let mut ended = 0;
+        while ended < ENDED_A_STEP
+            && let Some(task) = self.tasks.pop_front()
+        {
+            match task {
+                Task::Ask(ask) => self.tells.push(ask(book)),
+                Task::Steps(mut steps) => match steps(book) {
+                    Some(tell) => {
+                        self.tells.push(tell);
+                        ended += 1;
+                    }
+                    None => {
+                        self.tasks.push_front(Task::Steps(steps));
+                        return None;
+                    }
+                },
+            }
+        }
+        self.tasks.is_empty().then(|| std::mem::take(&mut self.tells))
+    }
 }
 
 impl Replies {

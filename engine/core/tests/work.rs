@@ -137,7 +137,7 @@ fn classic_brings_to_an_end_what_was_begun() {
         settings.then_preempts = false;
     });
     for called in ["first", "second"] {
-        book.delete_units(&name(called), DeleteUnits::All).unwrap();
+        book.delete_units(&name(called), &mut DeleteUnits::All, 9).unwrap();
         fill(&mut book, called, 1);
     }
     assert_eq!(sequence(&mut book, 9), "first second");

@@ -1,9 +1,10 @@
 //! Work units: add, list, update, delete.
 
 use berth_core::work::{
-    Book, DeleteUnits, NewUnit, Priority, Refusal, SpecName, UnitKey, UnitQuery, UnitView, UpdateUnit, WorkerId,
+    Book, DeleteUnits, NewUnit, Priority, Refusal, STEP_MAX, SpecName, UnitKey, UnitQuery, UnitView, UpdateUnit, WorkerId,
 };
 use berth_proto::work as pb;
+use berth_runtime::work::Stopping;
 use tonic::Status;
 
 use super::{
@@ -62,14 +63,28 @@ impl WorkService {
 
     pub(super) async fn remove(&self, request: pb::DeleteUnitsRequest) -> Result<pb::DeleteUnitsResponse, Status> {
         let spec = SpecName::from(&request.spec[..]);
-        let which = match (request.all, request.keys.is_empty(), state(request.state)?) {
+        let mut which = match (request.all, request.keys.is_empty(), state(request.state)?) {
             (true, ..) => DeleteUnits::All,
             (false, true, Some(state)) => DeleteUnits::State(state),
             (false, true, None) => return Err(Status::invalid_argument("one of all, keys and state is expected")),
             (false, false, state) => DeleteUnits::Keys(names(&request.keys), state),
         };
-        let deleted = self.ask(&request.namespace, move |book| book.delete_units(&spec, which)).await?;
-        deleted.map(|deleted| pb::DeleteUnitsResponse { deleted }).map_err(|refusal| refused(&refusal))
+        let mut deleted = 0;
+        let steps = move |book: &mut Book| match book.delete_units(&spec, &mut which, STEP_MAX) {
+            Ok((count, more)) => {
+                deleted += count;
+                (!more).then_some(Ok(deleted))
+            }
+            // It was deleted meanwhile, as a whole.
+            Err(_) if deleted > 0 => Some(Ok(deleted)),
+            Err(refusal) => Some(Err(refusal)),
+        };
+        let stopping = |error: Stopping| Status::unavailable(error.to_string());
+        let over = self.book(&request.namespace)?.begin_steps(steps).await.map_err(stopping)?;
+        over.await
+            .map_err(stopping)?
+            .map(|deleted| pb::DeleteUnitsResponse { deleted })
+            .map_err(|refusal| refused(&refusal))
     }
 }
 

@@ -1,11 +1,11 @@
 //! Locks on paths of a tree: `lock`, `locksome`, `renew`, `readlock`, `unlock`, `delete_namespace`.
 
-use berth_core::work::{LockPath, Locker, Refusal as Refused};
+use berth_core::work::{LockPath, Locker, Refusal as Refused, STEP_MAX};
 
 use super::{
     Call,
     arguments::{at_most, expected, name, number},
-    ask, in_band, kept, once, pair,
+    ask, in_band, in_steps, kept, once, pair,
 };
 use crate::{
     cbor::{Value, Writer, canonical},
@@ -142,10 +142,7 @@ pub(super) fn unlock(args: Args<'_>, _: &Config) -> Result<Call, Refusal> {
 /// `delete_namespace(prefix)`: all locks on paths that begin with it. Result: 0.
 pub(super) fn delete_namespace(args: Args<'_>, _: &Config) -> Result<Call, Refusal> {
     let prefix: berth_core::work::Value = canonical(args.at(0)).into();
-    Ok(ask(move |book| {
-        book.delete_locks(&prefix);
-        |out: &mut _| _ = out.uint(0)
-    }))
+    Ok(in_steps(move |book| (!book.delete_locks(&prefix, STEP_MAX)).then_some(|out: &mut Writer| _ = out.uint(0))))
 }
 
 fn write_done(out: &mut Writer, paths: &Paths, result: &Result<(), Refused>) {

@@ -37,6 +37,9 @@ pub(crate) type Ask = Box<dyn FnOnce(&mut Book) -> Tell + Send>;
 /// The same of what would do harm if it were done twice. A client sends a call again if its reply was lost.
 pub(crate) type AskOnce = Box<dyn FnOnce(&mut Book, CallId) -> Tell + Send>;
 
+/// What takes long, step by step: it answers when it is over. It may have to know the call again, as [`AskOnce`].
+pub(crate) type AskSteps = Box<dyn FnMut(&mut Book, CallId) -> Option<Tell> + Send>;
+
 /// Writes the result, once what was asked is durable.
 pub(crate) type Tell = Box<dyn FnOnce(&mut Writer) + Send>;
 
@@ -49,6 +52,8 @@ pub(crate) enum Call {
     Book(Ask),
     /// The book is asked, and it must know the call again.
     Once(AskOnce),
+    /// The book is asked again and again, until it is over.
+    Steps(AskSteps),
     /// The answer is known, but it is written in its turn.
     Here(Say),
 }
@@ -143,15 +148,42 @@ fn ask<T: FnOnce(&mut Writer) + Send + 'static>(ask: impl FnOnce(&mut Book) -> T
 fn once<T: FnOnce(&mut Writer) + Send + 'static>(ask: impl FnOnce(&mut Book) -> T + Send + 'static) -> Call {
     Call::Once(Box::new(move |book, call| {
         let said = book.answered_before(call).unwrap_or_else(|| {
-            let tell = ask(book);
-            let mut out = Writer::default();
-            tell(&mut out);
-            let said: work::Value = out.as_slice().into();
+            let said = said(ask(book));
             book.keep_answer(call, said.clone());
             said
         });
         Box::new(move |out: &mut _| _ = out.raw(&said))
     }))
+}
+
+/// As [`ask`], of what takes long: asked until it answers. It may be done twice.
+fn in_steps<T: FnOnce(&mut Writer) + Send + 'static>(
+    mut step: impl FnMut(&mut Book) -> Option<T> + Send + 'static,
+) -> Call {
+    Call::Steps(Box::new(move |book, _| Some(Box::new(step(book)?))))
+}
+
+/// As [`once`], of what takes long: asked until it answers.
+fn once_in_steps<T: FnOnce(&mut Writer) + Send + 'static>(
+    mut step: impl FnMut(&mut Book) -> Option<T> + Send + 'static,
+) -> Call {
+    let mut begun = false;
+    Call::Steps(Box::new(move |book, call| {
+        let before = if std::mem::replace(&mut begun, true) { None } else { book.answered_before(call) };
+        let said = match before {
+            Some(said) => said,
+            None => said(step(book)?),
+        };
+        book.keep_answer(call, said.clone());
+        Some(Box::new(move |out: &mut _| _ = out.raw(&said)))
+    }))
+}
+
+/// The bytes of an answer, of which there are few.
+fn said(tell: impl FnOnce(&mut Writer)) -> work::Value {
+    let mut out = Writer::default();
+    tell(&mut out);
+    out.as_slice().into()
 }
 
 /// Writes what needs no book.

@@ -1,13 +1,13 @@
 //! Work specs: `get_work_spec`, `list_work_specs`, `del_work_spec`, `clear`.
 
-use berth_core::work::{SpecName, Value};
+use berth_core::work::{STEP_MAX, SpecName, Value};
 
 use super::{
     Call,
     arguments::{Options, name},
-    ask, done_or_false, once,
+    ask, done_or_false, once, once_in_steps,
 };
-use crate::{config::Config, envelope::Args, refusal::Refusal};
+use crate::{cbor::Writer, config::Config, envelope::Args, refusal::Refusal};
 
 /// `get_work_spec(name)`. Result: the dictionary as it was sent, or null.
 pub(super) fn get_work_spec(args: Args<'_>, _: &Config) -> Result<Call, Refusal> {
@@ -52,8 +52,11 @@ pub(super) fn del_work_spec(args: Args<'_>, _: &Config) -> Result<Call, Refusal>
 
 /// `clear()`: all specs, and their units. Result: how many specs there were.
 pub(super) fn clear(_: Args<'_>, _: &Config) -> Result<Call, Refusal> {
-    Ok(once(move |book| {
-        let specs = book.clear();
-        move |out: &mut _| _ = out.uint(specs)
+    let (mut last, mut cleared) = (None, 0);
+    Ok(once_in_steps(move |book| {
+        let (count, more) = book.clear(&mut last, STEP_MAX);
+        cleared += count;
+        let specs = cleared;
+        (!more).then_some(move |out: &mut Writer| _ = out.uint(specs))
     }))
 }

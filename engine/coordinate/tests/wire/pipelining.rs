@@ -47,6 +47,32 @@ fn a_request_that_is_too_long_is_answered_and_skipped() {
 }
 
 #[test]
+fn others_are_answered_while_many_units_are_deleted() {
+    const MANY: usize = 50_000;
+    let server = Server::start();
+    let client = &mut server.client();
+    client.call("set_work_spec({'name': 'p'})");
+    client.call("set_work_spec({'name': 'q'})");
+    let units: Vec<String> = (0..MANY).map(|number| format!("('{number}', {{}})")).collect();
+    client.call(&format!("add_work_units('p', [{}])", units.join(", ")));
+    client.call("update_work_unit('p', '7', {'status': 4})");
+    // What comes after it on its connection waits for it.
+    client.send(&request(1, "del_work_units('p', {'state': 1})"));
+    client.send(&request(2, "count_work_units('p')"));
+    let mut other = server.client();
+    let mut between = 0;
+    while server.client().call("count_work_units('p')") != "({4: 1}, None)" {
+        other.call("add_work_units('q', [('k', {})])");
+        between += 1;
+    }
+    assert!(between > 0, "nobody was answered in between");
+    assert_eq!(read_reply(&client.receive().unwrap()).1, format!("({}, None)", MANY - 1));
+    assert_eq!(read_reply(&client.receive().unwrap()).1, "({4: 1}, None)");
+    let keys: Vec<String> = (0..3_000).map(|number| format!("'{number}'")).collect();
+    assert_eq!(client.call(&format!("del_work_units('p', {{'work_unit_keys': [{}]}})", keys.join(", "))), "(1, None)");
+}
+
+#[test]
 fn megabytes_go_and_come_back() {
     let server = Server::start();
     let client = &mut server.client();

@@ -74,12 +74,7 @@ impl Book {
                 self.units_gone(*spec, keys);
                 self.refresh(*spec);
             }
-            Fact::UnitsCleared { spec } => {
-                let old = self.spec_mut(*spec).take_units();
-                self.discard(old);
-                self.spec_mut(*spec).archived = [0; 2];
-                self.refresh(*spec);
-            }
+            Fact::UnitsCleared { spec, anew } => self.units_cleared(*spec, *anew),
             Fact::ArchivedForgotten { spec, failed } => self.spec_mut(*spec).archived[usize::from(*failed)] = 0,
             Fact::UnitsArchived { spec, keys, failed } => {
                 self.units_gone(*spec, keys);
@@ -115,27 +110,29 @@ impl Book {
     }
 
     fn spec_deleted(&mut self, id: SpecId) {
-        let spec = self.specs.remove(&id).expect("a fact names a spec that exists");
+        let spec = self.taken_out(id);
         self.names.remove(&spec.settings.name);
-        if let Some(priority) = spec.open {
+        self.sweeping.push_back(spec);
+    }
+
+    /// What its old units left elsewhere is swept later, so that new ones must not be taken for them.
+    fn units_cleared(&mut self, id: SpecId, anew: SpecId) {
+        let old = self.taken_out(id);
+        let spec = old.emptied(anew);
+        self.next_spec = self.next_spec.max(anew.0 + 1);
+        self.names.insert(spec.settings.name.clone(), anew);
+        self.specs.insert(anew, spec);
+        self.refresh(anew);
+        self.sweeping.push_back(old);
+    }
+
+    fn taken_out(&mut self, id: SpecId) -> Spec {
+        let mut spec = self.specs.remove(&id).expect("a fact names a spec that exists");
+        if let Some(priority) = spec.open.take() {
             self.close(priority, id);
         }
         self.chains = None;
-        self.discard(spec);
-    }
-
-    /// All units of a spec are gone. What they left elsewhere goes with them; delays are let run out.
-    fn discard(&mut self, spec: Spec) {
-        for (_, ix) in spec.in_state(super::UnitState::Pending, None) {
-            if let State::Pending { worker, until } = &spec.unit(ix).state {
-                self.timers.remove(&(*until, Timer::Unit(spec.id, ix)));
-                if let Some(worker) = worker {
-                    self.workers.held.remove(worker, spec.id, ix);
-                }
-            }
-        }
-        self.workers.lost.remove_spec(spec.id);
-        self.discarded.push(spec);
+        spec
     }
 
     fn unit_added(&mut self, id: SpecId, added: &AddedUnit) {
@@ -186,7 +183,7 @@ impl Book {
                 if let Some(worker) = worker {
                     self.workers.held.insert(worker, id, ix);
                     self.workers.lost.remove(worker, id, ix);
-                    self.spec_mut(id).unit_mut(ix).former.retain(|former| former != worker);
+                    self.spec_mut(id).gives_up(ix, worker);
                 }
             }
             State::Available { not_before } => self.wait_for_delay(id, ix, *not_before),
@@ -205,7 +202,7 @@ impl Book {
                 self.workers.held.remove(&worker, id, ix);
                 if belief == Belief::Stays {
                     self.workers.lost.insert(&worker, id, ix);
-                    spec.unit_mut(ix).former.push(worker);
+                    spec.believes(ix, worker);
                 }
             }
             // Most never had a delay: nothing to look for.
@@ -224,7 +221,7 @@ impl Book {
 
     /// Nobody can believe any more to have the unit.
     fn forget_holders(&mut self, id: SpecId, ix: UnitIx) {
-        for worker in std::mem::take(&mut self.spec_mut(id).unit_mut(ix).former) {
+        for worker in self.spec_mut(id).take_believers(ix) {
             self.workers.lost.remove(&worker, id, ix);
         }
     }

@@ -124,10 +124,13 @@ pub enum Fact {
         /// The failed ones, not the finished ones.
         failed: bool,
     },
-    /// All units of a spec are gone, and those that were archived do not count any more.
+    /// All units of a spec are gone, and those that were archived do not count any more. The spec goes on under another
+    /// number, so that whatever of its old units is still about is about nothing.
     UnitsCleared {
-        /// Of which spec.
+        /// Which spec.
         spec: SpecId,
+        /// Its number from now on.
+        anew: SpecId,
     },
     /// Units that had ended are gone, but still count.
     UnitsArchived {

@@ -16,7 +16,7 @@ impl Book {
         // Who asks for more does not believe any more to have what it lost.
         for (spec, ix) in self.workers.lost.take(&ask.worker) {
             if let Some(spec) = self.specs.get_mut(&spec).filter(|spec| spec.try_unit(ix).is_some()) {
-                spec.unit_mut(ix).former.retain(|former| *former != ask.worker);
+                spec.gives_up(ix, &ask.worker);
             }
         }
         if let Some(again) = self.handed_before(ask) {

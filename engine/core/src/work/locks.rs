@@ -60,12 +60,15 @@ impl Book {
         Ok(())
     }
 
-    /// Drops every lock below a first element, whoever has it.
-    pub fn delete_locks(&mut self, prefix: &Value) {
+    /// Drops every lock below a first element, whoever has it, at most so many at a time. Answers whether there is more.
+    pub fn delete_locks(&mut self, prefix: &Value, most: usize) -> bool {
         let prefix = std::slice::from_ref(prefix);
         let below = self.locks.range::<[Value], _>((Bound::Included(prefix), Bound::Unbounded));
-        let paths = below.map(|(path, _)| path).take_while(|path| path.starts_with(prefix)).cloned().collect();
+        let below = below.map(|(path, _)| path).take_while(|path| path.starts_with(prefix));
+        let paths: Vec<LockPath> = below.take(most).cloned().collect();
+        let more = paths.len() == most;
         self.emit_unlocked(paths);
+        more
     }
 
     /// What a row says of a lock.

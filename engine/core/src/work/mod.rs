@@ -26,13 +26,14 @@ mod receipts;
 mod restore;
 mod spec;
 mod specs;
+mod sweep;
 mod unit;
 mod update;
 mod workers;
 
 use std::{
     cmp::Reverse,
-    collections::{BTreeMap, BTreeSet},
+    collections::{BTreeMap, BTreeSet, VecDeque},
     sync::Arc,
     time::Duration,
 };
@@ -65,6 +66,10 @@ const DAY_S: f64 = 86_400.0;
 
 /// A lease where none, or none that makes sense, is asked for.
 const LEASE: Duration = Duration::from_secs(300);
+
+/// How much one step of something long does, such as deleting a million units: about two milliseconds' worth. Other calls
+/// go between two steps.
+pub const STEP_MAX: usize = 1_000;
 
 /// An empty dictionary, and that of a unit which was handed out too often, as CBOR: the two that are made here.
 const EMPTY: &[u8] = &[0xa0];
@@ -123,12 +128,14 @@ pub struct Book {
     workers: Workers,
     locks: BTreeMap<LockPath, Lock>,
     receipts: Receipts,
-    /// What is due when. Entries of units that were deleted with many others stay until then, and mean nothing.
+    /// What is due when. Entries of units that went with their spec stay for a while, and mean nothing.
     timers: BTreeSet<(Timestamp, Timer)>,
     facts: Vec<Fact>,
     /// There may be work for somebody who got none before.
     opened: bool,
-    /// Specs that were dropped, with all of their units: whoever has time drops them.
+    /// Specs that are gone, and of whose units something still stands elsewhere.
+    sweeping: VecDeque<Spec>,
+    /// Specs of which nothing is left but their memory: whoever has time drops them.
     discarded: Vec<Spec>,
 }
 
@@ -164,6 +171,7 @@ impl Book {
             timers: BTreeSet::new(),
             facts: Vec::new(),
             opened: false,
+            sweeping: VecDeque::new(),
             discarded: Vec::new(),
         }
     }

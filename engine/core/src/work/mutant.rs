@@ -36,6 +36,9 @@ mutants! {
     FailWins,
     FenceIgnored,
     ArchiveForgets,
+    ClearedInPlace,
+    StepsEndEarly,
+    TracesStay,
     ControlIgnored,
     // Time.
     LeaseTimeIgnored,

@@ -1,12 +1,15 @@
 //! One work spec with its units: which unit is where, and in what order. Holds no rules.
 
-use std::{cmp::Reverse, collections::BTreeMap};
+use std::{
+    cmp::Reverse,
+    collections::{BTreeMap, BTreeSet},
+};
 
 use rustc_hash::FxHashMap;
 use slab::Slab;
 
 use super::{
-    Priority, SpecId, SpecMeta, SpecSettings, UnitKey, UnitState,
+    Priority, SpecId, SpecMeta, SpecSettings, UnitKey, UnitState, WorkerId,
     unit::{State, Unit},
 };
 use crate::Timestamp;
@@ -37,6 +40,8 @@ pub(super) struct Spec {
     queue: BTreeMap<Place, UnitIx>,
     /// When units ended, then their keys: finished, failed. The order in which they are archived.
     ended: [BTreeMap<(Timestamp, UnitKey), UnitIx>; 2],
+    /// Units of which workers may believe that they still have them.
+    believed: BTreeSet<UnitIx>,
 }
 
 impl Spec {
@@ -53,6 +58,7 @@ impl Spec {
             by_state: Default::default(),
             queue: BTreeMap::new(),
             ended: Default::default(),
+            believed: BTreeSet::new(),
         }
     }
 
@@ -197,12 +203,37 @@ impl Spec {
         }
     }
 
-    /// All units at once: what is left of them is dropped by whoever gets this.
-    pub(super) fn take_units(&mut self) -> Spec {
-        let empty = Spec::new(self.id, self.settings.clone());
-        let (meta, next_continuous, archived, open) =
-            (self.meta.clone(), self.next_continuous, self.archived, self.open);
-        std::mem::replace(self, Spec { meta, next_continuous, archived, open, ..empty })
+    /// A worker lost the unit, and does not know it.
+    pub(super) fn believes(&mut self, ix: UnitIx, worker: WorkerId) {
+        self.unit_mut(ix).former.push(worker);
+        self.believed.insert(ix);
+    }
+
+    /// The worker knows better now.
+    pub(super) fn gives_up(&mut self, ix: UnitIx, worker: &WorkerId) {
+        let unit = &mut self.units[ix.0 as usize];
+        unit.former.retain(|former| former != worker);
+        if unit.former.is_empty() {
+            self.believed.remove(&ix);
+        }
+    }
+
+    /// Who believed it: nobody does any more.
+    pub(super) fn take_believers(&mut self, ix: UnitIx) -> Vec<WorkerId> {
+        self.believed.remove(&ix);
+        std::mem::take(&mut self.unit_mut(ix).former)
+    }
+
+    /// The same spec under another number, and without a unit.
+    pub(super) fn emptied(&self, id: SpecId) -> Spec {
+        let empty = Spec::new(id, self.settings.clone());
+        Spec { meta: self.meta.clone(), next_continuous: self.next_continuous, ..empty }
+    }
+
+    /// Of a spec that is gone: a unit that left something elsewhere, each once.
+    pub(super) fn next_trace(&mut self) -> Option<UnitIx> {
+        let pending = self.by_state[UnitState::Pending as usize].pop_first().map(|(_, ix)| ix);
+        pending.or_else(|| self.believed.pop_first())
     }
 }
 

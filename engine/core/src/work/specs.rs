@@ -1,6 +1,6 @@
 //! Work specs: set, shown, controlled, deleted.
 
-use std::sync::Arc;
+use std::{ops::Bound, sync::Arc};
 
 use super::{
     Book, Control, Fact, Refusal, SpecId, SpecMeta, SpecName, SpecSettings, Value,
@@ -48,14 +48,19 @@ impl Book {
         Ok(())
     }
 
-    /// Deletes every spec, and answers how many there were. Workers and locks stay.
-    pub fn clear(&mut self) -> u64 {
-        let specs: Vec<SpecId> = self.names.values().copied().collect();
-        let count = specs.len() as u64;
-        for spec in specs {
-            self.emit(Fact::SpecDeleted { spec });
+    /// Deletes every spec, at most so many at a time: to be called with the same value, at first `None`, until there is
+    /// no more. Answers how many went, and whether there is more. What is set meanwhile stays if its place in the order of
+    /// names was passed. Workers and locks stay.
+    pub fn clear(&mut self, last: &mut Option<SpecName>, most: usize) -> (u64, bool) {
+        let from = last.clone().map_or(Bound::Unbounded, Bound::Excluded);
+        let names = self.names.range::<SpecName, _>((from, Bound::Unbounded));
+        let specs: Vec<(SpecName, SpecId)> = names.take(most).map(|(name, spec)| (name.clone(), *spec)).collect();
+        for (_, spec) in &specs {
+            self.emit(Fact::SpecDeleted { spec: *spec });
         }
-        count
+        let count = specs.len();
+        *last = specs.into_iter().next_back().map(|(name, _)| name);
+        (count as u64, count == most)
     }
 
     /// Changes what holds for a spec until it is set again.

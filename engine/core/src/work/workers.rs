@@ -202,12 +202,9 @@ impl UnitsByWorker {
         }
     }
 
-    /// A spec is gone, with all units.
-    pub(super) fn remove_spec(&mut self, spec: SpecId) {
-        self.0.retain(|_, units| {
-            units.retain(|(id, _)| *id != spec);
-            !units.is_empty()
-        });
+    /// Of which specs there are units.
+    pub(super) fn specs(&self) -> impl Iterator<Item = SpecId> + '_ {
+        self.0.values().flatten().map(|(spec, _)| *spec)
     }
 
     pub(super) fn take(&mut self, worker: &WorkerId) -> BTreeSet<(SpecId, UnitIx)> {

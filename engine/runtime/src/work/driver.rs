@@ -3,7 +3,10 @@
 
 use std::time::{Duration, Instant};
 
-use berth_core::{Timestamp, work::Book};
+use berth_core::{
+    Timestamp,
+    work::{Book, STEP_MAX},
+};
 use tokio::sync::{mpsc, watch};
 
 use super::partition::{Ask, WorkPartition};
@@ -11,6 +14,7 @@ use crate::{
     clock::Clock,
     committer::{Committer, Work},
     home::{Home, Leave, Leaving},
+    partition::ReleaseFn,
     store::Fence,
 };
 
@@ -74,7 +78,6 @@ impl Driver {
             if archive_at.is_some_and(|at| at <= self.clock.now()) {
                 archive_at = None;
                 asked.push(archive());
-                homes.push(None);
             }
             if !self.step(asked, homes).await {
                 // The committer has said why to whom it concerns.
@@ -84,7 +87,10 @@ impl Driver {
                 archive_at = self.next_archive();
             }
         }
-        self.committer.finish();
+        let Self { partition, committer, .. } = self;
+        committer.finish();
+        // It may be that of a namespace that was deleted, while others go on.
+        tokio::task::spawn_blocking(move || drop(partition));
     }
 
     /// Whatever else is there goes into the same batch, and so does what the tasks around us are about to send.
@@ -132,11 +138,10 @@ impl Driver {
     }
 }
 
-/// A step of archiving. What is left goes in the next.
+/// All that is too old or too much, step by step.
 fn archive() -> Ask {
-    Ask::Call(Box::new(|book: &mut Book| {
-        book.archive(None);
-        Box::new(|| {})
+    Ask::Steps(Box::new(|book: &mut Book| -> Option<ReleaseFn> {
+        if book.archive(None, STEP_MAX) { None } else { Some(Box::new(|| {})) }
     }))
 }
 

@@ -6,7 +6,7 @@ use std::collections::{BTreeSet, VecDeque};
 use berth_core::{
     Chooser, Timestamp,
     work::{
-        Book, Discarded, Fact, LockPath, SpecId, UnitKey, UnitPlace, WorkerId,
+        Book, Discarded, Fact, LockPath, STEP_MAX, SpecId, UnitKey, UnitPlace, WorkerId,
         mutant::{Mutant, broken},
     },
 };
@@ -52,13 +52,18 @@ pub struct WorkPartition {
     /// Locks of this namespace survive a restart.
     locks_durable: bool,
     touched: Touched,
-    /// What is done step by step, in the order in which it came.
+    /// What is done step by step, in turns.
     begun: VecDeque<Steps>,
+    /// How many units are swept in a step.
+    swept_max: usize,
     /// Who waits for work, in the order in which they came.
     waiters: Vec<Waiter>,
     /// With so many of them all are tried, work or not: those who have gone say so then.
     waiters_max: usize,
 }
+
+/// Things that are done step by step, and of which a batch may bring to their end.
+const STEPS_A_TURN: usize = 16;
 
 /// Fewer who wait are not worth a look at who has gone.
 const WAITERS_MIN: usize = 64;
@@ -96,6 +101,7 @@ impl WorkPartition {
             locks_durable,
             touched: Touched::default(),
             begun: VecDeque::new(),
+            swept_max: STEP_MAX,
             waiters: Vec::new(),
             waiters_max: WAITERS_MIN,
         }
@@ -109,6 +115,12 @@ impl WorkPartition {
     /// Lets somebody else choose among work specs.
     pub fn set_chooser(&mut self, chooser: Box<dyn Chooser>, namespace: String) {
         self.book.set_chooser(chooser, namespace);
+    }
+
+    /// Sweeps more slowly, so that a test sees what happens in between.
+    #[doc(hidden)]
+    pub fn set_swept_max(&mut self, most: usize) {
+        self.swept_max = most;
     }
 
     /// What takes long to drop.
@@ -131,6 +143,7 @@ impl WorkPartition {
             self.record(&mut turn.batch);
         }
         self.go_on(&mut turn);
+        self.book.sweep(self.swept_max);
         let all = self.book.take_opened() || self.waiters.len() > self.waiters_max;
         self.serve(if all { 0 } else { before }, &mut turn);
         self.write_touched(&mut turn.batch);
@@ -139,17 +152,21 @@ impl WorkPartition {
 
     /// Whether another step has something to do, even if nothing arrives.
     pub fn has_begun(&self) -> bool {
-        !self.begun.is_empty()
+        !self.begun.is_empty() || self.book.is_sweeping()
     }
 
-    /// One step of what was begun first.
+    /// A step of what was begun: of several things in turn, up to the first that has more to do. What is done in one step
+    /// does not wait for a batch of its own.
     fn go_on(&mut self, turn: &mut Turn) {
-        let Some(mut steps) = self.begun.pop_front() else { return };
-        match steps(&mut self.book) {
-            Some(release) => turn.served.push(release),
-            None => self.begun.push_front(steps),
+        for _ in 0..STEPS_A_TURN {
+            let Some(mut steps) = self.begun.pop_front() else { return };
+            let done = steps(&mut self.book);
+            self.record(&mut turn.batch);
+            match done {
+                Some(release) => turn.served.push(release),
+                None => return self.begun.push_back(steps),
+            }
         }
-        self.record(&mut turn.batch);
     }
 
     /// Tries who waits, from one on: the others would get nothing again.
@@ -188,8 +205,8 @@ impl WorkPartition {
                 touched.specs.insert(spec);
                 delete_units(spec, batch);
             }
-            Fact::UnitsCleared { spec } => {
-                touched.specs.insert(spec);
+            Fact::UnitsCleared { spec, anew } => {
+                touched.specs.extend([spec, anew]);
                 delete_units(spec, batch);
             }
             Fact::UnitsAdded { spec, units } => {

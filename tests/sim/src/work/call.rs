@@ -52,7 +52,6 @@ macro_rules! ask {
             Call::Spec(name) => text($who.spec(&name)),
             Call::Specs(start, limit) => text($who.specs(start.as_ref(), limit)),
             Call::DeleteSpec(name) => text($who.delete_spec(&name)),
-            Call::Clear => text($who.clear()),
             Call::ControlSpec(name, control) => text($who.control_spec(&name, control)),
             Call::SpecMeta(name) => text($who.spec_meta(&name)),
             Call::AddUnits(name, units) => text($who.add_units(&name, units)),
@@ -60,7 +59,6 @@ macro_rules! ask {
             Call::Units(name, query) => text($who.units(&name, &query)),
             Call::UnitsByKey(name, keys) => text($who.units_by_key(&name, &keys)),
             Call::Prioritize(name, keys, how) => text($who.prioritize_units(&name, &keys, how)),
-            Call::DeleteUnits(name, which) => text($who.delete_units(&name, which)),
             Call::UnitStatus(name, keys) => text($who.unit_status(&name, &keys)),
             Call::Update(name, key, update) => text($who.update_unit(&name, &key, update)),
             Call::GetWork(ask) => text($who.get_work(&ask)),
@@ -69,13 +67,14 @@ macro_rules! ask {
             Call::Unregister(worker) => text($who.unregister(&worker)),
             Call::WorkerModes => text($who.worker_modes()),
             Call::WorkerInfo(worker) => text($who.worker_info(&worker)),
-            Call::Archive(names) => text($who.archive(names.as_deref())),
             Call::Lock(locker, timeout, paths) => text($who.lock(&locker, timeout, &paths)),
             Call::LockSome(locker, timeout, paths) => text($who.lock_some(&locker, timeout, &paths)),
             Call::RenewLocks(locker, timeout, paths) => text($who.renew_locks(&locker, timeout, &paths)),
             Call::LockOwners(paths) => text($who.lock_owners(&paths)),
             Call::Unlock(locker, paths) => text($who.unlock(&locker, &paths)),
-            Call::DeleteLocks(prefix) => text($who.delete_locks(&prefix)),
+            Call::Clear | Call::DeleteUnits(..) | Call::Archive(_) | Call::DeleteLocks(_) => {
+                unreachable!("it is done step by step")
+            }
             Call::Once(call, what) => match $who.answered_before(call) {
                 Some(said) => text(said),
                 None => {
@@ -99,12 +98,22 @@ impl Call {
             | Self::Update(..)
             | Self::DeleteUnits(..)
             | Self::DeleteSpec(_)
+            | Self::Clear
             | Self::SetSpec(_)
             | Self::ControlSpec(..)
             | Self::Lock(..)
             | Self::Unlock(..)
             | Self::Unregister(_) => Self::Once(call, Box::new(self)),
             other => other,
+        }
+    }
+
+    /// Whether it is done step by step.
+    pub(super) fn is_long(&self) -> bool {
+        match self {
+            Self::Once(_, what) => what.is_long(),
+            Self::Clear | Self::DeleteUnits(..) | Self::Archive(_) | Self::DeleteLocks(_) => true,
+            _ => false,
         }
     }
 
@@ -136,6 +145,6 @@ impl Call {
     }
 }
 
-fn text(answer: impl Debug) -> String {
+pub(super) fn text(answer: impl Debug) -> String {
     format!("{answer:?}")
 }

@@ -7,12 +7,13 @@
 mod call;
 mod clients;
 mod dump;
+mod long;
 mod model;
 mod mutants;
 mod scene;
 
 use std::{
-    collections::BTreeSet,
+    collections::{BTreeSet, VecDeque},
     ops::ControlFlow,
     sync::{Arc, Mutex},
 };
@@ -29,7 +30,7 @@ use berth_runtime::{
 };
 
 pub use self::mutants::work_mutants;
-use self::{call::Call, clients::Clients, dump::dump, model::Model, scene::Scene};
+use self::{call::Call, clients::Clients, dump::dump, long::Long, model::Model, scene::Scene};
 use crate::rng::Rng;
 
 const PARTITION: PartitionId = PartitionId(9);
@@ -61,7 +62,7 @@ pub fn run_work(seed: u64, steps: u64) -> WorkReport {
         completed_max: rng.chance(500).then(|| rng.below(4)),
         completed_age: rng.chance(500).then(|| std::time::Duration::from_secs(60 + rng.below(4_000))),
     };
-    let mut world = World::new(rules, rng.chance(800));
+    let mut world = World::new(rules, rng.chance(800), 1 + rng.index(3));
     while report.steps < steps && report.failure.is_none() {
         report.steps += 1;
         report.failure = world.step(&mut rng, &mut report).err();
@@ -80,15 +81,25 @@ struct World {
     now: Timestamp,
     model: Model,
     clients: Clients,
+    /// What the model does step by step, and the number of the call.
+    begun: VecDeque<(u64, Long)>,
+    asked: u64,
+    told: Told,
+    /// How many units are swept in a step.
+    swept_max: usize,
 }
 
+/// What was answered, by the numbers of the calls.
+type Told = Arc<Mutex<Vec<(u64, String)>>>;
+
 impl World {
-    fn new(rules: Rules, locks_durable: bool) -> Self {
+    fn new(rules: Rules, locks_durable: bool, swept_max: usize) -> Self {
         let disk = Disk::default();
         let store = MemoryStore::open(&disk);
         let fence = store.acquire(PARTITION).expect("a new disk");
         let now = Timestamp(1_000_000_000_000_000);
-        let partition = WorkPartition::new(Book::new(rules, Arc::new(Scene)), locks_durable);
+        let mut partition = WorkPartition::new(Book::new(rules, Arc::new(Scene)), locks_durable);
+        partition.set_swept_max(swept_max);
         Self {
             rules,
             locks_durable,
@@ -99,19 +110,37 @@ impl World {
             now,
             model: Model::new(rules, now),
             clients: Clients::default(),
+            begun: VecDeque::new(),
+            asked: 0,
+            told: Told::default(),
+            swept_max,
         }
     }
 
     /// Some calls at one instant in one batch, and perhaps a power cut.
     fn step(&mut self, rng: &mut Rng, report: &mut WorkReport) -> Result<(), String> {
         self.now = self.now.after(scene::pause(rng));
-        let calls: Vec<Call> = (0..rng.below(4)).map(|_| self.clients.call(rng)).collect();
+        let mut calls: Vec<Call> = (0..rng.below(4)).map(|_| self.clients.call(rng)).collect();
+        // A door waits for what takes long before it says so.
+        let busy: Vec<u64> = self.begun.iter().filter_map(|(_, long)| long.connection()).collect();
+        calls.retain(|call| !matches!(call, Call::ConnectionEnded(connection, _) if busy.contains(connection)));
         let before = self.model.clone();
         self.model.advance(self.now);
-        let expected: Vec<String> = calls.iter().map(|call| call.ask_model(&mut self.model)).collect();
-
-        let told: Arc<Mutex<Vec<String>>> = Arc::default();
-        let turn = self.partition.step(self.now, calls.iter().map(|call| asking(call.clone(), told.clone())));
+        let (mut asks, mut expected) = (Vec::new(), Vec::new());
+        for call in &calls {
+            self.asked += 1;
+            if call.is_long() {
+                let long = Long::new(call.clone(), 1 + rng.index(3));
+                self.begun.push_back((self.asked, long.clone()));
+                asks.push(stepping(long, self.asked, self.told.clone()));
+            } else {
+                expected.push((self.asked, call.ask_model(&mut self.model)));
+                asks.push(asking(call.clone(), self.asked, self.told.clone()));
+            }
+        }
+        self.go_on(&mut expected);
+        expected.sort_unstable();
+        let turn = self.partition.step(self.now, asks);
         let commit = [Commit { fence: self.fence, batch: turn.batch }];
         // Before the write, between write and sync, after the sync, or not at all.
         let power_cut = rng.below(40);
@@ -133,21 +162,33 @@ impl World {
                 result.map_err(|error| error.to_string())?;
             }
         }
-        turn.releases.into_iter().for_each(|release| release());
+        turn.releases.into_iter().chain(turn.served).for_each(|release| release());
         report.calls += calls.len() as u64;
-        let told = std::mem::take(&mut *told.lock().expect("no call panics"));
-        for ((call, told), expected) in calls.iter().zip(&told).zip(&expected) {
-            report.handed_out += told.matches("Assignment").count() as u64;
-            if told != expected {
-                return Err(format!("{call:?}\n  book:  {told}\n  model: {expected}"));
-            }
+        let mut told = std::mem::take(&mut *self.told.lock().expect("no call panics"));
+        told.sort_unstable();
+        report.handed_out += told.iter().map(|(_, told)| told.matches("Assignment").count() as u64).sum::<u64>();
+        if told != expected {
+            return Err(format!("{calls:?}\n  book:  {told:?}\n  model: {expected:?}"));
         }
         self.compare("after a step")?;
+        if !self.partition.has_begun() && self.partition.book().traces() > 0 {
+            return Err("of units that went with their spec something is left".into());
+        }
         if power_cut == 2 {
             self.restart(rng, report)?;
             self.compare("after a restart")?;
         }
         Ok(())
+    }
+
+    /// A step of what takes long: of several calls in turn, up to the first that has more to do.
+    fn go_on(&mut self, expected: &mut Vec<(u64, String)>) {
+        while let Some((number, mut long)) = self.begun.pop_front() {
+            match long.step_of_model(&mut self.model) {
+                Some(said) => expected.push((number, said)),
+                None => return self.begun.push_back((number, long)),
+            }
+        }
     }
 
     /// The process dies and another one takes its place some time later.
@@ -179,6 +220,8 @@ impl World {
     fn reopen(&mut self, rng: &mut Rng, report: &mut WorkReport) -> Result<(), String> {
         report.crashes += 1;
         self.clients.all_break();
+        // What was begun stays as it is: nobody goes on with it.
+        self.begun.clear();
         let unsynced = self.disk.unsynced_bytes() as u64;
         let kept = if rng.chance(500) { unsynced } else { rng.below(unsynced + 1) };
         self.disk.crash(|_| kept as usize);
@@ -187,6 +230,7 @@ impl World {
         self.fence = self.store.acquire(PARTITION).map_err(|error| error.to_string())?;
         self.partition = recover(&self.store, PARTITION, self.rules, Arc::new(Scene), self.locks_durable, self.now)
             .map_err(|error| error.to_string())?;
+        self.partition.set_swept_max(self.swept_max);
         self.strays()
     }
 
@@ -219,9 +263,16 @@ impl World {
     }
 }
 
-fn asking(call: Call, told: Arc<Mutex<Vec<String>>>) -> Ask {
+fn asking(call: Call, number: u64, told: Told) -> Ask {
     Ask::Call(Box::new(move |book: &mut Book| -> ReleaseFn {
         let answer = call.ask_book(book);
-        Box::new(move || told.lock().expect("no call panics").push(answer))
+        Box::new(move || told.lock().expect("no call panics").push((number, answer)))
+    }))
+}
+
+fn stepping(mut long: Long, number: u64, told: Told) -> Ask {
+    Ask::Steps(Box::new(move |book: &mut Book| -> Option<ReleaseFn> {
+        let (answer, told) = (long.step_of_book(book)?, told.clone());
+        Some(Box::new(move || told.lock().expect("no call panics").push((number, answer))))
     }))
 }

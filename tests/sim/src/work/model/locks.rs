@@ -43,8 +43,12 @@ impl Model {
         Ok(())
     }
 
-    pub(crate) fn delete_locks(&mut self, prefix: &Value) {
-        self.locks.retain(|path, _| path.first() != Some(prefix));
+    pub(crate) fn delete_locks(&mut self, prefix: &Value, most: usize) -> bool {
+        for _ in 0..most {
+            let Some(path) = self.locks.keys().find(|path| path.first() == Some(prefix)).cloned() else { return false };
+            self.locks.remove(&path);
+        }
+        true
     }
 
     /// Nothing on the way from the root to it is locked, and nothing below it.

@@ -56,8 +56,16 @@ impl Model {
         Ok(())
     }
 
-    pub(crate) fn clear(&mut self) -> u64 {
-        std::mem::take(&mut self.specs).len() as u64
+    pub(crate) fn clear(&mut self, last: &mut Option<SpecName>, most: usize) -> (u64, bool) {
+        let mut cleared = 0;
+        for _ in 0..most {
+            let next = self.specs.keys().find(|name| last.as_ref().is_none_or(|last| *name > last)).cloned();
+            let Some(name) = next else { return (cleared, false) };
+            self.specs.remove(&name);
+            *last = Some(name);
+            cleared += 1;
+        }
+        (cleared, true)
     }
 
     pub(crate) fn control_spec(&mut self, name: &SpecName, control: Control) -> Result<(), Refusal> {

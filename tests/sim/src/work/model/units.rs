@@ -88,26 +88,57 @@ impl Model {
         Ok(())
     }
 
-    pub(crate) fn delete_units(&mut self, name: &SpecName, which: DeleteUnits) -> Result<u64, Refusal> {
+    pub(crate) fn delete_units(
+        &mut self,
+        name: &SpecName,
+        which: &mut DeleteUnits,
+        most: usize,
+    ) -> Result<(u64, bool), Refusal> {
+        let made = self.made + 1;
         let spec = self.find_mut(name)?;
         let before = spec.units.len();
-        spec.units.retain(|key, unit| match &which {
-            DeleteUnits::All => false,
-            DeleteUnits::Keys(keys, state) => !keys.contains(key) || state.is_some_and(|state| state != unit.kind()),
-            DeleteUnits::State(state) => unit.kind() != *state,
-        });
-        let mut forgotten = 0;
-        if matches!(which, DeleteUnits::All | DeleteUnits::State(UnitState::Finished)) {
-            forgotten += std::mem::take(&mut spec.archived_finished);
+        let (mut forgotten, mut more) = (0, false);
+        match which {
+            DeleteUnits::All => {
+                spec.units.clear();
+                forgotten += std::mem::take(&mut spec.archived_finished);
+                forgotten += std::mem::take(&mut spec.archived_failed);
+            }
+            DeleteUnits::State(state) => {
+                let in_state: Vec<UnitKey> =
+                    spec.units.iter().filter(|(_, unit)| unit.kind() == *state).map(|(key, _)| key.clone()).collect();
+                for key in in_state.iter().take(most) {
+                    spec.units.remove(key);
+                }
+                more = in_state.len() >= most;
+                match state {
+                    UnitState::Finished if !more => forgotten += std::mem::take(&mut spec.archived_finished),
+                    UnitState::Failed if !more => forgotten += std::mem::take(&mut spec.archived_failed),
+                    _ => {}
+                }
+            }
+            DeleteUnits::Keys(keys, state) => {
+                for _ in 0..most {
+                    let Some(key) = keys.pop() else { break };
+                    if spec.units.get(&key).is_some_and(|unit| state.is_none_or(|state| state == unit.kind())) {
+                        spec.units.remove(&key);
+                    }
+                }
+                more = !keys.is_empty();
+            }
         }
-        if matches!(which, DeleteUnits::All | DeleteUnits::State(UnitState::Failed)) {
-            forgotten += std::mem::take(&mut spec.archived_failed);
+        let deleted = (before - spec.units.len()) as u64 + forgotten;
+        if matches!(which, DeleteUnits::All) && deleted > 0 {
+            // What was known of its units is about nothing any more.
+            spec.made = made;
+            self.made = made;
         }
-        Ok((before - spec.units.len()) as u64 + forgotten)
+        Ok((deleted, more))
     }
 
-    pub(crate) fn archive(&mut self, names: Option<&[SpecName]>) -> bool {
+    pub(crate) fn archive(&mut self, names: Option<&[SpecName]>, most: usize) -> bool {
         let (now, rules) = (self.now, self.rules);
+        let mut left = most;
         for (name, spec) in &mut self.specs {
             if names.is_some_and(|names| !names.contains(name)) {
                 continue;
@@ -125,14 +156,16 @@ impl Model {
                 let keep = rules.completed_max.map_or(ended.len(), |most| most as usize);
                 let too_many = ended.len().saturating_sub(keep);
                 for (place, (at, key)) in ended.into_iter().enumerate() {
-                    if place < too_many || rules.completed_age.is_some_and(|age| now.since(at) > age) {
+                    let too_old = rules.completed_age.is_some_and(|age| now.since(at) > age);
+                    if (place < too_many || too_old) && left > 0 {
+                        left -= 1;
                         spec.units.remove(&key);
                         if failed { spec.archived_failed += 1 } else { spec.archived_finished += 1 }
                     }
                 }
             }
         }
-        false
+        left == 0
     }
 }
 
