@@ -1,6 +1,8 @@
 //! Telling a plugin what happened, and keeping what it wrote meanwhile.
 
-use berth_runtime::plugins::events::{Bot, Change, JobCreated, JobPlaced, Lease, Operation, Session};
+use berth_runtime::plugins::events::{
+    Bot, Change, JobCreated, JobPlaced, Lease, Operation, Session, WorkChanged, WorkEventKind as Kind,
+};
 use berth_runtime::plugins::{ConsumerError, FeedEvent, KvTransaction};
 
 use crate::bindings::v1::events as wit;
@@ -14,9 +16,9 @@ impl Plugin {
     pub(crate) fn on_events(&self, kv: &mut KvTransaction, events: &[FeedEvent]) -> Result<(), ConsumerError> {
         self.count_questions(Function::OnEvents, events.len());
         let texts: Vec<Ids> = events.iter().map(|event| Ids::of(&event.change)).collect();
-        let sets: Vec<_> = events.iter().map(|event| requirements_of(&event.change)).collect();
-        let told = events.iter().zip(&texts).zip(&sets);
-        let records: Vec<wit::Event<'_>> = told.map(|((event, ids), set)| record(event, ids, set.as_deref())).collect();
+        let lists: Vec<_> = events.iter().zip(&texts).map(|(event, ids)| Lists::of(&event.change, ids)).collect();
+        let told = events.iter().zip(&texts).zip(&lists);
+        let records: Vec<wit::Event<'_>> = told.map(|((event, ids), lists)| record(event, ids, lists)).collect();
         let instance = events.iter().find_map(|event| instance_of(&event.change)).unwrap_or("");
         let answer = self.call_writing(Call::of(Function::OnEvents, instance), kv, |live| {
             let guest = live.guests.events.as_ref().expect(EXPORTED);
@@ -30,39 +32,50 @@ impl Plugin {
     }
 }
 
-/// Identities as texts: the first two that a change has.
+/// Identities as texts: the first two that a change has, and those of several units or locks.
 #[derive(Default)]
 struct Ids {
     first: String,
     second: String,
+    keys: Vec<String>,
 }
 
 impl Ids {
     fn of(change: &Change) -> Self {
-        let one = |first: String| Self { first, second: String::new() };
+        let one = |first: String| Self { first, ..Self::default() };
         match change {
-            Change::JobCreated(created) => Self { first: created.job.to_string(), second: created.action.to_string() },
+            Change::JobCreated(created) => {
+                Self { first: created.job.to_string(), second: created.action.to_string(), keys: Vec::new() }
+            }
             Change::JobPlaced(placed) => one(placed.job.to_string()),
             Change::OperationCreated(operation)
             | Change::OperationCancelled(operation)
             | Change::OperationDeleted(operation) => {
-                Self { first: operation.operation.to_string(), second: operation.job.to_string() }
+                Self { first: operation.operation.to_string(), second: operation.job.to_string(), keys: Vec::new() }
             }
             Change::LeaseOffered(lease) | Change::LeaseStarted(lease) | Change::LeaseWithdrawn(lease) => {
-                Self { first: lease.lease.job.to_string(), second: lease.session.to_string() }
+                Self { first: lease.lease.job.to_string(), second: lease.session.to_string(), keys: Vec::new() }
             }
             Change::AttemptFailed(failed) => {
-                Self { first: failed.lease.job.to_string(), second: failed.session.to_string() }
+                Self { first: failed.lease.job.to_string(), second: failed.session.to_string(), keys: Vec::new() }
             }
             Change::AttemptDecided(decided) => one(decided.job.to_string()),
             Change::DelayEnded(job) => one(job.to_string()),
             Change::JobCompleted(completed) => Self {
                 first: completed.job.to_string(),
                 second: completed.session.map(|session| session.to_string()).unwrap_or_default(),
+                keys: Vec::new(),
             },
             Change::JobDeleted(job) => one(job.to_string()),
             Change::SessionOpened(session) | Change::SessionChanged(session) => one(session.session.to_string()),
             Change::SessionClosed(closed) => one(closed.session.to_string()),
+            Change::Work(changed) => {
+                let event = &changed.event;
+                let is_lock = matches!(event.kind(), Kind::Locked | Kind::Unlocked);
+                let key = |key: &[u8]| if is_lock { hexadecimal(key) } else { text(key) };
+                let keys = event.keys.iter().map(|one| key(one)).collect();
+                Self { first: text(&event.name), second: text(&event.worker), keys }
+            }
             Change::BotDrained(_)
             | Change::BotResumed(_)
             | Change::BotQuarantined(_)
@@ -73,13 +86,36 @@ impl Ids {
     }
 }
 
-/// What bots must offer from now on, where the change says.
-fn requirements_of(change: &Change) -> Option<Vec<PropertyParam<'_>>> {
-    let Change::AttemptDecided(decided) = change else { return None };
-    decided.requirements.as_ref().map(set_for_guest)
+/// Lists that a change has, as they are lent to the guest.
+struct Lists<'a> {
+    keys: Vec<&'a str>,
+    /// What bots must offer from now on, where the change says.
+    requirements: Option<Vec<PropertyParam<'a>>>,
 }
 
-fn record<'a>(event: &'a FeedEvent, ids: &'a Ids, requirements: Option<&'a [PropertyParam<'a>]>) -> wit::Event<'a> {
+impl<'a> Lists<'a> {
+    fn of(change: &'a Change, ids: &'a Ids) -> Self {
+        let requirements = match change {
+            Change::AttemptDecided(decided) => decided.requirements.as_ref().map(set_for_guest),
+            _ => None,
+        };
+        Self { keys: ids.keys.iter().map(String::as_str).collect(), requirements }
+    }
+}
+
+/// A name that is bytes, as the contract has it.
+fn text(name: &[u8]) -> String {
+    match std::str::from_utf8(name) {
+        Ok(text) => text.to_owned(),
+        Err(_) => name.escape_ascii().to_string(),
+    }
+}
+
+fn hexadecimal(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+fn record<'a>(event: &'a FeedEvent, ids: &'a Ids, lists: &'a Lists<'a>) -> wit::Event<'a> {
     let change = match &event.change {
         Change::JobCreated(created) => wit::Change::JobCreated(job_created(created, ids)),
         Change::JobPlaced(placed) => wit::Change::JobPlaced(job_placed(placed, ids)),
@@ -100,7 +136,7 @@ fn record<'a>(event: &'a FeedEvent, ids: &'a Ids, requirements: Option<&'a [Prop
             counts: decided.counts,
             after_ms: decided.after_ms,
             elsewhere: decided.elsewhere,
-            requirements,
+            requirements: lists.requirements.as_deref(),
         }),
         Change::DelayEnded(_) => wit::Change::DelayEnded(&ids.first),
         Change::JobCompleted(completed) => wit::Change::JobCompleted(wit::JobCompleted {
@@ -140,10 +176,45 @@ fn record<'a>(event: &'a FeedEvent, ids: &'a Ids, requirements: Option<&'a [Prop
             role: &changed.role,
             what: &changed.what,
         }),
+        Change::Work(changed) => work(changed, ids, &lists.keys),
         Change::Gap => wit::Change::Gap,
         Change::Other(name) => wit::Change::Other(name),
     };
     wit::Event { sequence: event.sequence, at_ms: event.at.0 / 1000, change }
+}
+
+fn work<'a>(changed: &'a WorkChanged, ids: &'a Ids, keys: &'a [&'a str]) -> wit::Change<'a> {
+    let (namespace, what): (&str, _) = (&changed.namespace, changed.word());
+    match changed.event.kind() {
+        Kind::Unspecified => wit::Change::Other("work"),
+        Kind::SpecSet | Kind::SpecControlled | Kind::SpecCleared | Kind::SpecDeleted | Kind::ArchivedForgotten => {
+            wit::Change::WorkSpecChanged(wit::WorkSpecChanged { namespace, spec: &ids.first, what })
+        }
+        Kind::UnitsAdded
+        | Kind::UnitsLeased
+        | Kind::UnitsRenewed
+        | Kind::UnitsUpdated
+        | Kind::UnitsPrioritized
+        | Kind::UnitsReleased
+        | Kind::UnitsExpired
+        | Kind::UnitsFinished
+        | Kind::UnitsFailed
+        | Kind::UnitsRetried
+        | Kind::UnitsDeleted
+        | Kind::UnitsArchived => wit::Change::WorkUnitsChanged(wit::WorkUnitsChanged {
+            namespace,
+            spec: &ids.first,
+            what,
+            worker: &ids.second,
+            keys,
+        }),
+        Kind::WorkerSeen | Kind::WorkerGone => {
+            wit::Change::WorkerChanged(wit::WorkerChanged { namespace, worker: &ids.first, what, parent: &ids.second })
+        }
+        Kind::Locked | Kind::Unlocked => {
+            wit::Change::LocksChanged(wit::LocksChanged { namespace, what, locker: &ids.first, paths: keys })
+        }
+    }
 }
 
 fn job_created<'a>(created: &'a JobCreated, ids: &'a Ids) -> wit::JobCreated<'a> {
@@ -193,6 +264,7 @@ fn instance_of(change: &Change) -> Option<&str> {
         Change::SessionOpened(session) | Change::SessionChanged(session) => Some(&session.instance.0),
         Change::BotDrained(bot) | Change::BotResumed(bot) => Some(&bot.instance.0),
         Change::BotQuarantined(quarantined) => Some(&quarantined.bot.instance.0),
+        Change::Work(changed) => Some(&changed.namespace),
         Change::JobPlaced(_)
         | Change::OperationCreated(_)
         | Change::OperationCancelled(_)

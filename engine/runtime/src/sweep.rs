@@ -18,6 +18,7 @@ use crate::{
     partition::RowsFn,
     policy::{Policy, hooks::PruneQuestion},
     store::{Batch, PartitionId, Store, StoreError, Table},
+    work::Namespaces,
 };
 
 /// How long things are kept.
@@ -220,6 +221,24 @@ fn end_of(row: &JobRow) -> (i32, Timestamp) {
         Outcome::Refused => FAILED_PRECONDITION,
     };
     (code, at)
+}
+
+/// Old records of the feeds of all namespaces of work leave.
+pub async fn trim(namespaces: &Namespaces, retention: Retention) -> Result<(), EngineError> {
+    for (_, book) in namespaces.all() {
+        loop {
+            let (of, now) = (book.clone(), book.now());
+            let old = move || old_records(&**of.store().0, of.store().1, now, retention);
+            let old = tokio::task::spawn_blocking(old).await.map_err(|_| EngineError::Stopping)??;
+            let Some((below, more)) = old else { break };
+            // An error: it was deleted just now, or the server stops.
+            let trimmed = book.write_rows(Box::new(move |batch| batch.trim_feed(below))).await;
+            if trimmed.is_err() || !more {
+                break;
+            }
+        }
+    }
+    Ok(())
 }
 
 /// The first position that stays, if anything goes, and whether more may go after it.

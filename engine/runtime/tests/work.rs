@@ -10,13 +10,19 @@ use std::{
 
 use berth_core::{
     Timestamp,
-    work::{Book, GetWork, NewUnit, Rules, SpecName, SpecSettings, UnitKey, UnitState, UpdateUnit, Value, WorkerId},
+    work::{
+        Book, DeleteUnits, GetWork, NewUnit, Rules, SpecName, SpecSettings, UnitKey, UnitState, UpdateUnit, Value,
+        WorkerId,
+    },
 };
 use berth_runtime::{
     Committer,
     clock::Clock,
+    feed::{Begin, ListenOptions, Listeners},
     memory::{Disk, MemoryStore},
+    plugins::{Change, ConsumerError, EventsConsumer, FeedEvent, KvTransaction},
     store::{PartitionId, Store},
+    sweep::{Retention, trim},
     work::{NamespaceError, Namespaces, Stopping, WorkBook, WorkOptions},
 };
 use tokio::task::JoinHandle;
@@ -182,6 +188,108 @@ async fn namespaces_survive_a_crash_and_deleted_ones_do_not() {
     assert!(matches!(after.get_or_make("a b").await.err(), Some(NamespaceError::BadName(_))));
     after.stop().await;
     assert_eq!(after.get_or_make("main").await.unwrap().ask(|_| ()).await, Err(Stopping));
+}
+
+#[tokio::test]
+async fn a_deletion_in_steps_that_a_crash_cut_short_can_be_asked_for_again() {
+    let disk = Disk::default();
+    let server = Server::start(&disk, Rules::default(), None);
+    server.book.ask(set_spec).await.unwrap();
+    let units: Vec<NewUnit> = (0..300).map(|number| unit(&format!("{number:03}"))).collect();
+    server.book.ask(move |book| book.add_units(&SPEC.into(), units)).await.unwrap().unwrap();
+    let delete = |most: usize| {
+        let mut which = DeleteUnits::State(UnitState::Available);
+        let mut deleted = 0;
+        move |book: &mut Book| {
+            let (count, more) = book.delete_units(&SPEC.into(), &mut which, most).unwrap();
+            deleted += count;
+            (!more).then_some(deleted)
+        }
+    };
+    let count = async |server: &Server| {
+        let counts = server.book.ask(|book| book.count_units(&SPEC.into())).await.unwrap().unwrap();
+        counts.of(UnitState::Available)
+    };
+    let begun = server.book.begin_steps(delete(1)).await.unwrap();
+    while count(&server).await > 290 {}
+    server.stop().await;
+    assert_eq!(begun.await, Err(Stopping));
+    disk.crash(|_| 0);
+    let after = Server::start(&disk, Rules::default(), None);
+    let left = count(&after).await;
+    assert!((1..=290).contains(&left), "what was seen is on disk, and it was not over: {left}");
+    assert_eq!(after.book.begin_steps(delete(100)).await.unwrap().await, Ok(left));
+    assert_eq!(count(&after).await, 0);
+    after.stop().await;
+}
+
+/// Hears, and counts in its table.
+struct Hears(tokio::sync::mpsc::UnboundedSender<(u64, String)>);
+
+impl EventsConsumer for Hears {
+    fn on_events(&self, kv: &mut KvTransaction, events: &[FeedEvent]) -> Result<(), ConsumerError> {
+        for FeedEvent { sequence, change, .. } in events {
+            let Change::Work(changed) = change else { panic!("{change:?}") };
+            kv.set(&format!("{sequence}"), changed.word().as_bytes()).unwrap();
+            self.0.send((*sequence, format!("{} {}", changed.namespace, changed.word()))).unwrap();
+        }
+        Ok(())
+    }
+}
+
+#[tokio::test]
+async fn consumers_hear_of_the_work_of_a_namespace_and_keep_their_place() {
+    let disk = Disk::default();
+    let listen = async |namespaces: &Namespaces| {
+        let book = namespaces.get_or_make("other").await.unwrap();
+        let listeners = Listeners::of_work(book.clone(), "other", Duration::ZERO);
+        let (says, heard) = tokio::sync::mpsc::unbounded_channel();
+        let options = ListenOptions { begin: Begin::Oldest, ..ListenOptions::default() };
+        listeners.listen("it", Arc::new(Hears(says)), options).await.unwrap();
+        (book, listeners, heard)
+    };
+    let before = namespaces(&disk, 10);
+    let (book, listeners, mut heard) = listen(&before).await;
+    book.ask(set_spec).await.unwrap();
+    book.ask(|book| book.add_units(&SPEC.into(), vec![unit("a")])).await.unwrap().unwrap();
+    let told = [heard.recv().await.unwrap(), heard.recv().await.unwrap()];
+    assert_eq!(told, [(1, "other set".to_owned()), (2, "other added".to_owned())]);
+    listeners.close().await;
+    assert_eq!(listeners.table("it").entries().count(), 2);
+    before.stop().await;
+    disk.crash(|_| 0);
+
+    let after = namespaces(&disk, 10);
+    let (book, listeners, mut heard) = listen(&after).await;
+    book.ask(|book| book.get_work(&ask("w"))).await.unwrap();
+    assert_eq!(heard.recv().await.unwrap(), (3, "other leased".to_owned()), "it goes on where it was");
+    listeners.close().await;
+    assert_eq!(listeners.table("it").entries().count(), 3);
+    // A namespace that comes again tells nothing of the one before it.
+    assert_eq!(after.delete("other").await, Ok(true));
+    let (book, listeners, mut heard) = listen(&after).await;
+    book.ask(set_spec).await.unwrap();
+    assert_eq!(heard.recv().await.unwrap(), (1, "other set".to_owned()));
+    listeners.close().await;
+    after.stop().await;
+}
+
+#[tokio::test]
+async fn old_events_of_work_go() {
+    let disk = Disk::default();
+    let namespaces = namespaces(&disk, 10);
+    let book = namespaces.get("main").unwrap();
+    for _ in 0..20 {
+        book.ask(set_spec).await.unwrap();
+    }
+    let kept = || book.store().0.feed(book.store().1, 0, 100).unwrap().len();
+    trim(&namespaces, Retention::default()).await.unwrap();
+    assert_eq!(kept(), 20, "they are young");
+    trim(&namespaces, Retention { feed_bytes_max: 100, ..Retention::default() }).await.unwrap();
+    assert!((1..10).contains(&kept()), "{}", kept());
+    book.ask(set_spec).await.unwrap();
+    assert_eq!(*book.appended().borrow(), 22, "positions go on");
+    namespaces.stop().await;
 }
 
 #[tokio::test]

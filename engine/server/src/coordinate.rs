@@ -72,7 +72,7 @@ pub(crate) fn open(
         completed_max,
         completed_age,
     };
-    let locks_durable = raw.locks == Locks::Durable;
+    let (locks_durable, feed) = (raw.locks == Locks::Durable, raw.feed);
     let options = move |namespace: &str| WorkOptions {
         clock: clock.clone(),
         rules,
@@ -81,6 +81,7 @@ pub(crate) fn open(
         namespace: namespace.to_owned(),
         locks_durable,
         archive_every: (completed_max.is_some() || completed_age.is_some()).then_some(ARCHIVE_EVERY),
+        feed,
     };
     let first = (raw.namespace.as_str(), PARTITION);
     Namespaces::open(store, committer, first, raw.namespaces_max, Box::new(options))

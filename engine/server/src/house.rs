@@ -117,7 +117,7 @@ impl House {
         // Before a bot can ask: what it may be given is for the policies to say from the first job on.
         engine.learn_asks(&instances).await.context("the engine does not learn of policies")?;
         tokio::spawn(follow_policies(engine.clone(), instances));
-        tokio::spawn(keep_tidy(engine.clone(), config.retention()));
+        tokio::spawn(keep_tidy(engine.clone(), work.clone(), config.retention()));
 
         let services = Services::new(
             Instances::new(config.instances.iter().map(|name| (name.clone(), engine.clone()))),
@@ -135,6 +135,8 @@ impl House {
         if let Some(in_force) = policies.plugins {
             let registry = in_force.attach(engine.clone(), listeners.clone(), &config.instances);
             plugins = Some(registry.clone());
+            let (heard, namespaces) = (registry.clone(), work.clone());
+            tokio::spawn(async move { heard.hear_work(namespaces).await });
             routes.add_service(PluginsServer::new(PluginService { registry }).max_decoding_message_size(4 << 20));
         }
         let first = work.get(&config.raw.coordinate.namespace).expect("the first namespace is always there");
@@ -318,10 +320,13 @@ async fn follow_policies(engine: Engine, instances: Vec<InstanceName>) {
     }
 }
 
-async fn keep_tidy(engine: Engine, retention: sweep::Retention) {
+async fn keep_tidy(engine: Engine, work: Namespaces, retention: sweep::Retention) {
     let mut ticks = tokio::time::interval(SWEEP_EVERY);
     loop {
         ticks.tick().await;
+        if let Err(error) = sweep::trim(&work, retention).await {
+            tracing::warn!(%error, "old events of work stay");
+        }
         match sweep::sweep(&engine, retention).await {
             Ok(0) => {}
             Ok(jobs) => tracing::debug!(jobs, "finished jobs are past their time and gone"),

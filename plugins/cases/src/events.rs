@@ -65,6 +65,10 @@ pub enum Change {
     BotResumed(Bot),
     BotQuarantined(BotQuarantined),
     PolicyChanged(PolicyChanged),
+    WorkSpecChanged(WorkSpecChanged),
+    WorkUnitsChanged(WorkUnitsChanged),
+    WorkerChanged(WorkerChanged),
+    LocksChanged(LocksChanged),
     Gap,
     Other(String),
 }
@@ -118,6 +122,14 @@ changes! {
     PolicyChanged {
         policy: String, before: String, after: String, instances: String, role: String, what: String,
     }
+    /// Something happened to a work spec.
+    WorkSpecChanged { namespace: String, spec: String, what: String }
+    /// Something happened to units of a work spec.
+    WorkUnitsChanged { namespace: String, spec: String, what: String, worker: String, keys: Vec<String> }
+    /// A worker was heard of, or is gone.
+    WorkerChanged { namespace: String, worker: String, what: String, parent: String }
+    /// Something happened to locks.
+    LocksChanged { namespace: String, what: String, locker: String, paths: Vec<String> }
 }
 
 impl Record for EventsQuestion {

@@ -2,6 +2,7 @@
 //! `GetWork` waits instead of being asked again and again.
 
 mod convert;
+mod events;
 mod get;
 mod locks;
 mod specs;
@@ -84,6 +85,7 @@ fn no_namespace(error: &NamespaceError) -> Status {
 
 #[tonic::async_trait]
 impl work_server::Work for WorkService {
+    type EventsStream = Replies<pb::EventsResponse>;
     type GetWorkStream = Replies<pb::GetWorkResponse>;
     type WatchStream = Replies<pb::WatchResponse>;
 
@@ -198,6 +200,10 @@ impl work_server::Work for WorkService {
             true => Ok(Response::new(pb::DeleteNamespaceResponse {})),
             false => Err(Status::not_found(format!("namespace {name:?} is not known to this server"))),
         }
+    }
+
+    async fn events(&self, request: Request<pb::EventsRequest>) -> Result<Response<Self::EventsStream>, Status> {
+        self.read_events(request.into_inner()).map(Response::new)
     }
 
     async fn watch(&self, request: Request<pb::WatchRequest>) -> Result<Response<Self::WatchStream>, Status> {

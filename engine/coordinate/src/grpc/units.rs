@@ -1,7 +1,8 @@
 //! Work units: add, list, update, delete.
 
 use berth_core::work::{
-    Book, DeleteUnits, NewUnit, Priority, Refusal, STEP_MAX, SpecName, UnitKey, UnitQuery, UnitView, UpdateUnit, WorkerId,
+    Book, DeleteUnits, NewUnit, Priority, Refusal, STEP_MAX, SpecName, UnitKey, UnitQuery, UnitView, UpdateUnit,
+    WorkerId,
 };
 use berth_proto::work as pb;
 use berth_runtime::work::Stopping;

@@ -13,7 +13,5 @@ use crate::{cbor::Writer, config::Config, envelope::Args, refusal::Refusal};
 pub(super) fn archive(args: Args<'_>, _: &Config) -> Result<Call, Refusal> {
     let options = Options::of(&args, 0)?;
     let specs: Option<Vec<SpecName>> = options.strings("work_spec_names")?.map(names);
-    Ok(in_steps(move |book| {
-        (!book.archive(specs.as_deref(), STEP_MAX)).then_some(|out: &mut Writer| _ = out.null())
-    }))
+    Ok(in_steps(move |book| (!book.archive(specs.as_deref(), STEP_MAX)).then_some(|out: &mut Writer| _ = out.null())))
 }

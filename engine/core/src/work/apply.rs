@@ -51,7 +51,7 @@ impl Book {
                 let ix = self.ix(*spec, key);
                 self.spec_mut(*spec).unit_mut(ix).data = data.clone();
             }
-            Fact::UnitsReleased { spec, keys } => self.available(*spec, keys, Belief::Ends),
+            Fact::UnitsReleased { spec, keys, .. } => self.available(*spec, keys, Belief::Ends),
             Fact::UnitsExpired { spec, keys } => self.available(*spec, keys, Belief::Stays),
             Fact::UnitsEnded { spec, keys, failed, at, worker, exhausted } => {
                 for key in keys {
@@ -82,7 +82,7 @@ impl Book {
                     self.spec_mut(*spec).archived[usize::from(*failed)] += keys.len() as u64;
                 }
             }
-            Fact::WorkerSeen { worker, mode, data, parent, lifetime, at } => {
+            Fact::WorkerSeen { worker, mode, data, parent, lifetime, at, .. } => {
                 let until = at.after(*lifetime);
                 self.worker_seen(worker, mode, data, parent.as_ref(), *lifetime, *at, until);
             }

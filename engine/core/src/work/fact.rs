@@ -80,6 +80,8 @@ pub enum Fact {
         spec: SpecId,
         /// Which.
         keys: Vec<UnitKey>,
+        /// They had ended.
+        retried: bool,
     },
     /// Leases ran out: the units are available again.
     UnitsExpired {
@@ -155,6 +157,8 @@ pub enum Fact {
         lifetime: Duration,
         /// When.
         at: Timestamp,
+        /// It is new, or told something new.
+        is_news: bool,
     },
     /// A worker signed off, or nothing was heard of it for too long.
     WorkerGone {

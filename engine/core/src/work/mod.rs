@@ -201,6 +201,11 @@ impl Book {
         std::mem::take(&mut self.opened)
     }
 
+    /// The number of each spec.
+    pub fn spec_ids(&self) -> impl Iterator<Item = (SpecId, &SpecName)> {
+        self.names.iter().map(|(name, id)| (*id, name))
+    }
+
     /// What takes long to drop: a million units, after their spec was deleted.
     pub fn take_discarded(&mut self) -> Option<Discarded> {
         if self.discarded.is_empty() { None } else { Some(Discarded { _specs: std::mem::take(&mut self.discarded) }) }

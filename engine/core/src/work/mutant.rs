@@ -60,6 +60,9 @@ mutants! {
     UnlockNotStored,
     AttemptsNotStored,
     ReceiptNotStored,
+    // The feed, in berth-runtime.
+    DeletionNotTold,
+    FeedRestarts,
 }
 
 #[cfg(feature = "mutants")]

@@ -45,7 +45,8 @@ impl Book {
             }
             (State::Pending { .. } | State::Ended { .. }, Some(UnitState::Available)) => {
                 self.tell(&target, data);
-                self.emit(Fact::UnitsReleased { spec: id, keys: vec![key.clone()] });
+                let retried = matches!(was, State::Ended { .. });
+                self.emit(Fact::UnitsReleased { spec: id, keys: vec![key.clone()], retried });
                 true
             }
             (State::Ended { failed: false, .. }, Some(UnitState::Finished)) if broken(Mutant::FinishedTwice) => {
@@ -96,7 +97,7 @@ impl Book {
                 let worker = worker.or(owner);
                 self.emit(Fact::UnitRenewed { spec, key, until, worker });
             }
-            None => self.emit(Fact::UnitsReleased { spec, keys: vec![key] }),
+            None => self.emit(Fact::UnitsReleased { spec, keys: vec![key], retried: false }),
         }
         true
     }

@@ -61,11 +61,14 @@ impl Book {
         let (lifetime, verdict) = lifetime(expire_s);
         let parent = parent.filter(|parent| !parent.as_bytes().is_empty());
         let now = self.now;
-        if let Some(record) = self.workers.records.get_mut(&worker)
-            && record.mode == mode
-            && (record.data == data || broken(Mutant::HeartbeatDataLost))
-            && record.parent == parent
-            && record.lifetime == lifetime
+        let known = self.workers.records.get_mut(&worker).filter(|record| {
+            record.mode == mode
+                && (record.data == data || broken(Mutant::HeartbeatDataLost))
+                && record.parent == parent
+                && record.lifetime == lifetime
+        });
+        let is_news = known.is_none();
+        if let Some(record) = known
             && now < record.kept_at.after(KEPT_EVERY)
         {
             let was = std::mem::replace(&mut record.until, now.after(lifetime));
@@ -77,7 +80,7 @@ impl Book {
             }
             return verdict;
         }
-        self.emit(Fact::WorkerSeen { worker, mode, data, parent, lifetime, at: now });
+        self.emit(Fact::WorkerSeen { worker, mode, data, parent, lifetime, at: now, is_news });
         verdict
     }
 

@@ -90,6 +90,7 @@ impl Figures {
             | Change::BotResumed(_)
             | Change::BotQuarantined(_)
             | Change::PolicyChanged(_)
+            | Change::Work(_)
             | Change::Gap
             | Change::Other(_) => {}
         }

@@ -16,8 +16,8 @@ use tokio::{
 
 use super::{
     follower::{Begin, Follower, OnFault, Turn},
-    reader::Reader,
     rows,
+    source::Source,
     stats::{self, Stats, StatsNow},
     status::{Counts, ListenerState, ListenerStatus},
 };
@@ -30,6 +30,7 @@ use crate::{
         kv::{KvLimits, KvSnapshot},
         stats::StatsView,
     },
+    work::WorkBook,
 };
 
 /// How a consumer listens.
@@ -45,7 +46,7 @@ pub struct ListenOptions {
 
 /// Consumers of one partition's feed. Shared by all who load plugins, show them, or serve their imports.
 pub struct Listeners {
-    engine: Engine,
+    source: Source,
     /// How long a loop lets events gather before it asks, where fewer are there than a call takes: a call and a commit
     /// for every single event would be felt by everybody else.
     linger: Duration,
@@ -83,7 +84,16 @@ struct Running {
 impl Listeners {
     /// Nobody listens yet.
     pub fn new(engine: Engine, linger: Duration) -> Self {
-        Self { engine, linger, tables: Mutex::default(), loops: TurnMutex::default(), stats: Mutex::default() }
+        Self::of(Source::Engine(engine), linger)
+    }
+
+    /// The same for the feed of a namespace of work.
+    pub fn of_work(book: WorkBook, namespace: &str, linger: Duration) -> Self {
+        Self::of(Source::Work(book, namespace.into()), linger)
+    }
+
+    fn of(source: Source, linger: Duration) -> Self {
+        Self { source, linger, tables: Mutex::default(), loops: TurnMutex::default(), stats: Mutex::default() }
     }
 
     /// Lets a consumer listen under a name. One that listened under it before is stopped first, after the call that it
@@ -99,8 +109,7 @@ impl Listeners {
         if let Some(running) = loops.remove(&name) {
             running.end().await;
         }
-        let history = self.engine.history();
-        let reader = Reader::new(history.store().clone(), history.partition());
+        let reader = self.source.reader();
         let reader = if &*name == stats::NAME { reader.without_results() } else { reader };
         let opened = {
             let name = name.clone();
@@ -110,7 +119,7 @@ impl Listeners {
         let shown = lock(&self.tables).entry(name.clone()).or_default().clone();
         shown.show(&opened);
         let (stop, stopped) = watch::channel(false);
-        let the_loop = Loop { follower: opened, consumer, engine: self.engine.clone(), shown, linger: self.linger };
+        let the_loop = Loop { follower: opened, consumer, source: self.source.clone(), shown, linger: self.linger };
         loops.insert(name, Running { stop, task: tokio::spawn(the_loop.run(stopped)) });
         Ok(())
     }
@@ -129,7 +138,7 @@ impl Listeners {
     pub async fn forget(&self, name: &str) -> Result<(), EngineError> {
         self.silence(name).await;
         let owned = name.to_owned();
-        self.engine.write_rows(Box::new(move |batch| rows::delete_all(&owned, batch))).await?;
+        self.source.write_rows(Box::new(move |batch| rows::delete_all(&owned, batch))).await?;
         lock(&self.tables).remove(name);
         Ok(())
     }
@@ -142,9 +151,11 @@ impl Listeners {
         }
     }
 
-    /// Keeps the engine's own statistics from now on. Counts begin with what is in the book.
+    /// Keeps the engine's own statistics from now on: of jobs, there are none of work. Counts begin with what is in the
+    /// book.
     pub async fn keep_stats(&self) -> Result<(), EngineError> {
-        let stats = Arc::new(Stats::begin(&self.engine).await?);
+        let Source::Engine(engine) = &self.source else { return Ok(()) };
+        let stats = Arc::new(Stats::begin(engine).await?);
         *lock(&self.stats) = Some(stats.clone());
         let options = ListenOptions { limits: stats::LIMITS, on_fault: OnFault::Skip, ..ListenOptions::default() };
         self.listen(stats::NAME, stats, options).await
@@ -152,7 +163,7 @@ impl Listeners {
 
     /// How consumers stand, in order of their names.
     pub fn status(&self) -> Vec<ListenerStatus> {
-        let end = *self.engine.appended().borrow();
+        let end = *self.source.appended().borrow();
         let status = |(name, shown): (&Arc<str>, &Arc<Shown>)| {
             let seen = lock(&shown.0);
             let Listening { next, skipped, counts, state } = seen.listener.clone()?;
@@ -179,8 +190,8 @@ impl Listeners {
         if let Some(shown) = lock(&self.tables).get(name) {
             return lock(&shown.0).table.clone();
         }
-        let history = self.engine.history();
-        match rows::load(&**history.store(), history.partition(), name) {
+        let reader = self.source.reader();
+        match rows::load(&**reader.store(), reader.partition(), name) {
             Ok(kept) => {
                 // Somebody may have begun to listen meanwhile: then that one's is newer.
                 let mut tables = lock(&self.tables);
@@ -238,7 +249,7 @@ impl Shown {
 struct Loop {
     follower: Follower,
     consumer: Arc<dyn EventsConsumer>,
-    engine: Engine,
+    source: Source,
     shown: Arc<Shown>,
     linger: Duration,
 }
@@ -246,7 +257,7 @@ struct Loop {
 impl Loop {
     /// Until it is told to stop, or the engine stops.
     async fn run(mut self, mut stopped: watch::Receiver<bool>) {
-        let mut appended = self.engine.appended();
+        let mut appended = self.source.appended();
         // A panic takes the rest of the loop with it.
         let shown = self.shown.clone();
         while !*stopped.borrow_and_update() {
@@ -270,7 +281,7 @@ impl Loop {
             let goes_on = match turn {
                 Ok(Turn::Commit(pending)) => {
                     let rows = pending.clone();
-                    let durable = self.engine.write_rows(Box::new(move |batch| rows.write(batch))).await;
+                    let durable = self.source.write_rows(Box::new(move |batch| rows.write(batch))).await;
                     if durable.is_ok() {
                         self.follower.committed(&pending);
                         self.shown.show(&self.follower);

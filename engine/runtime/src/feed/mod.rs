@@ -12,6 +12,7 @@ mod listeners;
 mod lookup;
 pub mod reader;
 mod rows;
+mod source;
 pub mod stats;
 mod status;
 

@@ -9,13 +9,16 @@ use berth_core::{
     Fact, Outcome, Timestamp,
     mutant::{Mutant, broken},
 };
+use berth_proto::store as pb;
 use bytes::Bytes;
+use prost::Message;
 
 use super::lookup::Lookup;
 use crate::{
     codec,
     plugins::events::{self as ev, Change, FeedEvent},
     store::{PartitionId, Store, StoreError},
+    work::WorkBook,
 };
 
 /// Reads events of one partition. Cheap to clone.
@@ -24,6 +27,8 @@ pub struct Reader {
     store: Arc<dyn Store>,
     partition: PartitionId,
     results: bool,
+    /// Of work; None: of executions.
+    namespace: Option<Arc<str>>,
 }
 
 /// Events in order, and where to read on.
@@ -38,12 +43,18 @@ pub struct Page {
 impl Reader {
     /// Reads a partition's feed from its store.
     pub fn new(store: Arc<dyn Store>, partition: PartitionId) -> Self {
-        Self { store, partition, results: true }
+        Self { store, partition, results: true, namespace: None }
     }
 
     /// The same without reading results, which can be large, where nothing is learnt from them.
     pub(crate) fn without_results(self) -> Self {
         Self { results: false, ..self }
+    }
+
+    /// Reads the feed of a namespace of work, which has this name.
+    pub fn of_work(book: &WorkBook, namespace: Arc<str>) -> Self {
+        let (store, partition) = book.store();
+        Self { store: store.clone(), partition, results: false, namespace: Some(namespace) }
     }
 
     /// The store behind it.
@@ -66,13 +77,17 @@ impl Reader {
         let next = told.last().map_or(*first, |(last, _)| last + 1);
         let mut events = Vec::with_capacity(records.len() + 1);
         if gap {
-            events.push(FeedEvent { sequence: from, at: read(&records[0].1).0, change: Change::Gap });
+            let at = codec::feed_time(&records[0].1).unwrap_or_default();
+            events.push(FeedEvent { sequence: from, at, change: Change::Gap });
         }
         events.extend(self.events(told)?);
         Ok(Page { events, next })
     }
 
     fn events(&self, records: &[(u64, Bytes)]) -> Result<Vec<FeedEvent>, StoreError> {
+        if let Some(namespace) = &self.namespace {
+            return Ok(records.iter().map(|(sequence, record)| of_work(namespace, *sequence, record)).collect());
+        }
         let facts: Vec<_> = records.iter().map(|(sequence, record)| (*sequence, read(record))).collect();
         let known = facts.iter().filter_map(|(_, (_, fact))| fact.as_ref());
         let lookup = Lookup::new(&*self.store, self.partition, known, self.results)?;
@@ -82,6 +97,18 @@ impl Reader {
         };
         Ok(facts.into_iter().map(event).collect())
     }
+}
+
+fn of_work(namespace: &Arc<str>, sequence: u64, record: &Bytes) -> FeedEvent {
+    let at = codec::feed_time(record).unwrap_or_default();
+    let change = match pb::WorkEvent::decode(record.clone()) {
+        Ok(event) => Change::Work(Box::new(ev::WorkChanged { namespace: namespace.clone(), event })),
+        Err(error) => {
+            tracing::warn!(%error, "a record of the feed has no meaning");
+            Change::Other("unreadable".into())
+        }
+    };
+    FeedEvent { sequence, at, change }
 }
 
 /// A record from a newer version of this software may have no meaning here; it still has its place.

@@ -5,6 +5,7 @@
 use std::sync::Arc;
 
 use berth_core::{Digest, InstanceName, JobId, LaneKey, LeaseId, OperationId, PropertySet, SessionId, Timestamp};
+pub use berth_proto::store::{WorkEvent, WorkEventKind};
 
 use super::kv::KvTransaction;
 
@@ -65,6 +66,8 @@ pub enum Change {
     BotQuarantined(BotQuarantined),
     /// A version of a plugin began or ended to do something.
     PolicyChanged(Box<PolicyChanged>),
+    /// Something happened to Coordinate's work.
+    Work(Box<WorkChanged>),
     /// Events from here up to the next are gone.
     Gap,
     /// Something that the contract has no word for: its name.
@@ -253,6 +256,50 @@ pub struct PolicyChanged {
     pub role: Arc<str>,
     /// Why: `activated`, `rolled-back`, `quarantined`, `released`, `observed`, `unobserved`, `unloaded` or another word.
     pub what: Arc<str>,
+}
+
+/// A change of the work of a namespace.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct WorkChanged {
+    /// Which namespace.
+    pub namespace: Arc<str>,
+    /// What happened, as the feed has it.
+    pub event: WorkEvent,
+}
+
+impl WorkChanged {
+    /// What happened, in a word.
+    pub fn word(&self) -> &'static str {
+        word(self.event.kind())
+    }
+}
+
+/// What happened to work, in a word.
+pub fn word(kind: WorkEventKind) -> &'static str {
+    use WorkEventKind as Kind;
+    match kind {
+        Kind::Unspecified => "unspecified",
+        Kind::SpecSet => "set",
+        Kind::SpecControlled => "controlled",
+        Kind::SpecCleared => "cleared",
+        Kind::SpecDeleted | Kind::UnitsDeleted => "deleted",
+        Kind::ArchivedForgotten => "forgotten",
+        Kind::UnitsAdded => "added",
+        Kind::UnitsLeased => "leased",
+        Kind::UnitsRenewed => "renewed",
+        Kind::UnitsUpdated => "updated",
+        Kind::UnitsPrioritized => "prioritized",
+        Kind::UnitsReleased => "released",
+        Kind::UnitsExpired => "expired",
+        Kind::UnitsFinished => "finished",
+        Kind::UnitsFailed => "failed",
+        Kind::UnitsRetried => "retried",
+        Kind::UnitsArchived => "archived",
+        Kind::WorkerSeen => "seen",
+        Kind::WorkerGone => "gone",
+        Kind::Locked => "locked",
+        Kind::Unlocked => "unlocked",
+    }
 }
 
 /// Why a call did not handle its events.

@@ -17,6 +17,7 @@ use prost::{
     encoding::{WireType, encode_key, encode_varint},
 };
 
+use super::telling::Record;
 use crate::codec::CodecError;
 
 /// Key of a spec's row, and the beginning of the keys of its units.
@@ -228,6 +229,19 @@ pub(super) fn decode_receipt(key: &[u8], row: &[u8]) -> Result<ReceiptRow, Codec
         },
     };
     Ok(ReceiptRow { call: CallId { connection, print: row.print }, receipt })
+}
+
+/// Appends a record of the feed.
+pub(super) fn encode_event(at: Timestamp, record: &Record, out: &mut Vec<u8>) {
+    varint_field(1, at.0, out);
+    varint_field(2, record.kind as u64, out);
+    if !record.name.is_empty() {
+        bytes_field(3, &record.name, out);
+    }
+    if let Some(worker) = record.worker.as_ref().filter(|worker| !worker.is_empty()) {
+        bytes_field(4, worker, out);
+    }
+    record.keys.iter().for_each(|key| bytes_field(5, key, out));
 }
 
 fn copy(bytes: &[u8]) -> Bytes {

@@ -47,6 +47,9 @@ pub(super) struct Driver {
     pub(super) archive_every: Option<Duration>,
     /// Grows with each batch that changed something, once it is durable.
     pub(super) changes: watch::Sender<u64>,
+    /// The feed's next position, as it is on disk; and what the last batch made of it.
+    pub(super) appended: watch::Sender<u64>,
+    pub(super) feed_told: u64,
 }
 
 impl Driver {
@@ -124,8 +127,16 @@ impl Driver {
             leaving.add(None, Leave::Run(release));
         }
         if !turn.batch.is_empty() {
-            let changes = self.changes.clone();
-            leaving.add(None, Leave::Run(Box::new(move || changes.send_modify(|number| *number += 1))));
+            let (changes, appended) = (self.changes.clone(), self.appended.clone());
+            let next = self.partition.next_sequence().filter(|next| *next > self.feed_told);
+            self.feed_told = next.unwrap_or(self.feed_told);
+            leaving.add(
+                None,
+                Leave::Run(Box::new(move || {
+                    changes.send_modify(|number| *number += 1);
+                    next.into_iter().for_each(|next| _ = appended.send_replace(next));
+                })),
+            );
         }
         if turn.batch.is_empty() && leaving.is_empty() {
             return true;

@@ -28,7 +28,7 @@ use crate::{
     clock::Clock,
     committer::Committer,
     home,
-    partition::ReleaseFn,
+    partition::{ReleaseFn, RowsFn},
     recover::RecoverError,
     store::{PartitionId, Store},
 };
@@ -52,10 +52,12 @@ pub struct WorkOptions {
     pub locks_durable: bool,
     /// How often old units are archived without anybody asking for it; `None`: never.
     pub archive_every: Option<Duration>,
+    /// Whether what happens is told in the event feed.
+    pub feed: bool,
 }
 
 impl WorkOptions {
-    /// The real clock, the default rules, no chaining, durable locks, no archiving on its own.
+    /// The real clock, the default rules, no chaining, durable locks, no archiving on its own, and a feed.
     pub fn new() -> Self {
         Self {
             clock: Clock::system(),
@@ -65,6 +67,7 @@ impl WorkOptions {
             namespace: String::new(),
             locks_durable: true,
             archive_every: None,
+            feed: true,
         }
     }
 }
@@ -86,6 +89,9 @@ pub struct WorkBook {
     inbox: mpsc::Sender<Command>,
     clock: Clock,
     changes: watch::Receiver<u64>,
+    appended: watch::Receiver<u64>,
+    store: Arc<dyn Store>,
+    partition: PartitionId,
     connections: Arc<AtomicU64>,
 }
 
@@ -98,21 +104,36 @@ impl WorkBook {
         partition: PartitionId,
         options: WorkOptions,
     ) -> Result<(Self, JoinHandle<()>), RecoverError> {
-        let WorkOptions { clock, rules, outputs, chooser, namespace, locks_durable, archive_every } = options;
+        let WorkOptions { clock, rules, outputs, chooser, namespace, locks_durable, archive_every, feed } = options;
         let fence = store.acquire(partition)?;
         let mut recovered = recover(&**store, partition, rules, outputs, locks_durable, clock.now())?;
         if let Some(chooser) = chooser {
             recovered.set_chooser(chooser, namespace);
         }
+        let feed_told = store.next_sequence(partition)?;
+        if feed {
+            recovered.tell_from(feed_told);
+        }
         // Greater than any before: of another process too, unless its clock was ahead, and then its rows tell.
         let first_connection = clock.now().0.max(recovered.book().connections_end());
         let (inbox, commands) = mpsc::channel(INBOX_MAX);
-        let (changes, changed) = watch::channel(0);
-        let driver =
-            Driver { partition: recovered, fence, clock: clock.clone(), committer, commands, archive_every, changes };
+        let ((changes, changed), (appended, grown)) = (watch::channel(0), watch::channel(feed_told));
+        let driver = Driver {
+            partition: recovered,
+            fence,
+            clock: clock.clone(),
+            committer,
+            commands,
+            archive_every,
+            changes,
+            appended,
+            feed_told,
+        };
         let driver = tokio::spawn(driver.run());
         let connections = Arc::new(AtomicU64::new(first_connection));
-        Ok((Self { inbox, clock, changes: changed, connections }, driver))
+        let book =
+            Self { inbox, clock, changes: changed, appended: grown, store: store.clone(), partition, connections };
+        Ok((book, driver))
     }
 
     /// Begins a call. It is handled after all that were begun before, and the reply comes when everything that it did and
@@ -185,6 +206,23 @@ impl WorkBook {
     /// Grows when something has changed and that is durable. Ends with the driver.
     pub fn changes(&self) -> watch::Receiver<u64> {
         self.changes.clone()
+    }
+
+    /// The feed's next position, as it is on disk: changes when events are durable. Ends with the driver.
+    pub fn appended(&self) -> watch::Receiver<u64> {
+        self.appended.clone()
+    }
+
+    /// Where its rows and its feed are.
+    pub fn store(&self) -> (&Arc<dyn Store>, PartitionId) {
+        (&self.store, self.partition)
+    }
+
+    /// Adds rows that are not the book's to a batch. On `Ok` they are durable.
+    pub async fn write_rows(&self, add: RowsFn) -> Result<(), Stopping> {
+        self.inbox.send(Command::Ask { ask: Ask::Rows(add), home: None }).await.map_err(|_| Stopping)?;
+        // Answered when everything before it is durable.
+        self.ask(|_| ()).await
     }
 
     /// A number for a connection: for [`CallId`].

@@ -11,6 +11,7 @@ mod handle;
 mod namespaces;
 mod partition;
 mod recover;
+mod telling;
 
 pub use self::{
     handle::{Pending, Stopping, WorkBook, WorkOptions},

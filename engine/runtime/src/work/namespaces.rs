@@ -11,7 +11,7 @@ use std::{
 
 use tokio::{
     runtime::Handle,
-    sync::{Mutex, mpsc, oneshot},
+    sync::{Mutex, mpsc, oneshot, watch},
     task::JoinHandle,
 };
 
@@ -38,8 +38,15 @@ const DELETED: u8 = 1;
 const NAME_BYTES_MAX: usize = 128;
 
 /// All rows of a namespace.
-const TABLES: [Table; 6] =
-    [Table::WorkSpecs, Table::WorkUnits, Table::WorkStates, Table::Workers, Table::WorkLocks, Table::WorkReceipts];
+const TABLES: [Table; 7] = [
+    Table::WorkSpecs,
+    Table::WorkUnits,
+    Table::WorkStates,
+    Table::Workers,
+    Table::WorkLocks,
+    Table::WorkReceipts,
+    Table::PluginData,
+];
 
 /// What a namespace of this name is started with.
 pub type OptionsOf = Box<dyn Fn(&str) -> WorkOptions + Send + Sync>;
@@ -77,6 +84,8 @@ struct Inner {
     most: usize,
     /// Looked at by every call; changed with `directory` locked.
     books: RwLock<BTreeMap<String, WorkBook>>,
+    /// Grows when one comes or goes.
+    changes: watch::Sender<u64>,
     directory: Mutex<Directory>,
 }
 
@@ -118,6 +127,7 @@ impl Namespaces {
             first: first.0.to_owned(),
             most,
             books: RwLock::default(),
+            changes: watch::Sender::new(0),
             directory: Mutex::new(directory),
         };
         let namespaces = Self(Arc::new(inner));
@@ -180,6 +190,7 @@ impl Namespaces {
         let Some(book) = self.0.books.write().unwrap_or_else(PoisonError::into_inner).remove(name) else {
             return Ok(false);
         };
+        self.0.changes.send_modify(|number| *number += 1);
         let Opened { partition, driver } = directory.open.remove(name).expect("a book that is open has a driver");
         book.stop().await;
         // It cannot fail: a panic of the driver is told of elsewhere.
@@ -197,6 +208,11 @@ impl Namespaces {
     pub fn all(&self) -> Vec<(String, WorkBook)> {
         let books = self.0.books.read().unwrap_or_else(PoisonError::into_inner);
         books.iter().map(|(name, book)| (name.clone(), book.clone())).collect()
+    }
+
+    /// Grows when a namespace comes or goes.
+    pub fn changes(&self) -> watch::Receiver<u64> {
+        self.0.changes.subscribe()
     }
 
     /// Lets every driver finish what has arrived, and waits until that is durable.
@@ -225,6 +241,7 @@ impl Namespaces {
         });
         directory.open.insert(name.to_owned(), Opened { partition, driver });
         self.0.books.write().unwrap_or_else(PoisonError::into_inner).insert(name.to_owned(), book.clone());
+        self.0.changes.send_modify(|number| *number += 1);
         Ok(book)
     }
 }
@@ -285,6 +302,7 @@ fn wiped() -> Batch {
     let end = [0xff; 4096];
     let mut batch = Batch::default();
     TABLES.into_iter().for_each(|table| batch.delete_range(table, &[], &end));
+    batch.trim_feed(u64::MAX);
     batch
 }
 

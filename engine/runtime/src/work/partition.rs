@@ -11,9 +11,9 @@ use berth_core::{
     },
 };
 
-use super::codec;
+use super::{codec, telling::Telling};
 use crate::{
-    partition::ReleaseFn,
+    partition::{ReleaseFn, RowsFn},
     store::{Batch, Table},
 };
 
@@ -34,6 +34,8 @@ pub enum Ask {
     Wait(Waiter),
     /// Step by step, from now on.
     Steps(Steps),
+    /// Rows that are not the book's: places and tables of who hears of it, and what is to be forgotten of the feed.
+    Rows(RowsFn),
 }
 
 /// The outcome of one step: commit `batch`, then let `releases` go, in order.
@@ -52,6 +54,8 @@ pub struct WorkPartition {
     /// Locks of this namespace survive a restart.
     locks_durable: bool,
     touched: Touched,
+    /// None: nothing is told of what happens.
+    telling: Option<Telling>,
     /// What is done step by step, in turns.
     begun: VecDeque<Steps>,
     /// How many units are swept in a step.
@@ -100,11 +104,23 @@ impl WorkPartition {
             book,
             locks_durable,
             touched: Touched::default(),
+            telling: None,
             begun: VecDeque::new(),
             swept_max: STEP_MAX,
             waiters: Vec::new(),
             waiters_max: WAITERS_MIN,
         }
+    }
+
+    /// Tells of what happens in the event feed, from this position on.
+    pub fn tell_from(&mut self, next: u64) {
+        let next = if broken(Mutant::FeedRestarts) { 1 } else { next };
+        self.telling = Some(Telling::new(next, &self.book));
+    }
+
+    /// The position that the next record of the feed will have, where there is one.
+    pub fn next_sequence(&self) -> Option<u64> {
+        self.telling.as_ref().map(Telling::next)
     }
 
     /// The book, as it will be once everything handed out so far is durable.
@@ -139,6 +155,7 @@ impl WorkPartition {
                 Ask::Call(call) => turn.releases.push(call(&mut self.book)),
                 Ask::Wait(waiter) => self.waiters.push(waiter),
                 Ask::Steps(steps) => self.begun.push_back(steps),
+                Ask::Rows(add) => add(&mut turn.batch),
             }
             self.record(&mut turn.batch);
         }
@@ -147,6 +164,9 @@ impl WorkPartition {
         let all = self.book.take_opened() || self.waiters.len() > self.waiters_max;
         self.serve(if all { 0 } else { before }, &mut turn);
         self.write_touched(&mut turn.batch);
+        if let Some(telling) = &mut self.telling {
+            telling.finish(self.book.now(), &mut turn.batch);
+        }
         turn
     }
 
@@ -186,7 +206,11 @@ impl WorkPartition {
 
     /// Notes whose after-images are due.
     fn record(&mut self, batch: &mut Batch) {
-        for fact in self.book.take_facts() {
+        let facts = self.book.take_facts();
+        if let Some(telling) = &mut self.telling {
+            telling.tell(self.book.now(), &facts, batch);
+        }
+        for fact in facts {
             self.touch(fact, batch);
         }
     }
@@ -222,7 +246,7 @@ impl WorkPartition {
             }
             Fact::UnitRenewed { spec, key, .. } => touched.units(spec, [key], &[Standing]),
             Fact::UnitsLeased { spec, keys, .. }
-            | Fact::UnitsReleased { spec, keys }
+            | Fact::UnitsReleased { spec, keys, .. }
             | Fact::UnitsExpired { spec, keys }
             | Fact::UnitsEnded { spec, keys, .. } => touched.units(spec, keys, &[Standing]),
             Fact::UnitsDeleted { spec, keys } => touched.units(spec, keys, &[Body, Standing]),

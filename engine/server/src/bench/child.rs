@@ -75,12 +75,17 @@ pub(super) struct Child {
 impl Child {
     /// `berth serve` with its data in this folder.
     pub(super) fn serve(cores: &Cores, folder: &Path, policy: PolicyKind) -> anyhow::Result<Self> {
+        Self::serve_with(cores, folder, policy, "")
+    }
+
+    /// The same, with more in its configuration.
+    pub(super) fn serve_with(cores: &Cores, folder: &Path, policy: PolicyKind, more: &str) -> anyhow::Result<Self> {
         let config = folder.join("berth.toml");
         let kind = match policy {
             PolicyKind::Bundled => "bundled",
             PolicyKind::BuiltIn => "built-in",
         };
-        std::fs::write(&config, format!("[policy]\nkind = \"{kind}\"\n"))?;
+        std::fs::write(&config, format!("[policy]\nkind = \"{kind}\"\n{more}"))?;
         let mut command = Command::new(std::env::current_exe()?);
         command.arg("serve").arg("--config").arg(config).arg("--data").arg(folder.join("data"));
         for door in ["--grpc", "--http", "--coordinate"] {

@@ -146,6 +146,8 @@ pub(crate) struct Coordinate {
     pub(crate) namespaces_max: usize,
     /// Whether locks survive a restart.
     pub(crate) locks: Locks,
+    /// Whether what happens to work is told in the event feed. Off: neither policies nor clients hear of it.
+    pub(crate) feed: bool,
     /// Give a worker only units of specs whose `min_gb` is not above what it says that it has.
     pub(crate) enforce_min_gb: bool,
     /// Which spec serves a worker that may be given work of several.
@@ -195,6 +197,7 @@ impl Default for Coordinate {
             namespace: "main".to_owned(),
             namespaces_max: 100,
             locks: Locks::Durable,
+            feed: true,
             enforce_min_gb: false,
             choose: WorkChoice::Simplified,
             completed_max: 0,

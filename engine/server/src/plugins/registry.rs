@@ -11,9 +11,10 @@ use berth_core::InstanceName;
 use berth_plugin_host::{Generation, Host, HostOptions, Limits, LoadOptions, Plugin, PluginPolicy};
 use berth_runtime::{
     Engine, EngineError,
-    feed::Listeners,
+    feed::{Begin, Listeners},
     plugins::{KvEntry, KvView},
     store::{Batch, PartitionId, Store, StoreError},
+    work::Namespaces,
 };
 use bytes::Bytes;
 
@@ -133,6 +134,23 @@ impl Registry {
     pub(crate) fn attach(&self, engine: Engine, listeners: Arc<Listeners>, instances: Vec<InstanceName>) {
         let attached = Attached { engine, instances, hearing: Hearing::new(listeners) };
         assert!(self.attached.set(attached).is_ok(), "a registry belongs to one engine");
+    }
+
+    /// Lets plugins hear of the work of namespaces, as they come and go. For as long as the server runs.
+    pub(crate) async fn hear_work(&self, namespaces: Namespaces) {
+        let mut changes = namespaces.changes();
+        // What happened before anybody listened is not told; of a namespace that comes later, everything is.
+        let mut begin = Begin::Now;
+        loop {
+            changes.borrow_and_update();
+            if let Err(error) = self.hearing().follow(self.policy(), namespaces.all(), &begin).await {
+                tracing::warn!(%error, "plugins do not hear of the work of a namespace");
+            }
+            begin = Begin::Oldest;
+            if changes.changed().await.is_err() {
+                return;
+            }
+        }
     }
 
     /// All versions in memory: also those that a fault took out of service, because that is when somebody looks.

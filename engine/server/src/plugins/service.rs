@@ -182,7 +182,7 @@ impl PluginService {
                 version.feed_end = status.next + status.lag;
                 version.kv_bytes = status.kv_bytes;
                 version.feed_problem = match &status.state {
-                    ListenerState::Running => String::new(),
+                    ListenerState::Running => self.registry.hearing().problem_of_work(&key.0).unwrap_or_default(),
                     ListenerState::Stopped { sequence, error } => format!("stopped at event {sequence}: {error}"),
                 };
             }

@@ -31,6 +31,15 @@ pub(super) enum WorkCommand {
     /// Locks that are held
     #[command(subcommand)]
     Locks(ListCommand),
+    /// What happened, in order: units, specs, workers and locks
+    Events {
+        /// Number of the first event; 0: the oldest that is kept
+        #[arg(long, default_value_t = 0)]
+        from: u64,
+        /// Go on with what happens next
+        #[arg(long)]
+        follow: bool,
+    },
     /// Namespaces: each has work of its own, and knows nothing of the others
     #[command(subcommand)]
     Namespaces(NamespacesCommand),

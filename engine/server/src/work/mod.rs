@@ -2,6 +2,7 @@
 
 mod add;
 mod args;
+mod events;
 mod import;
 mod namespaces;
 mod specs;
@@ -45,6 +46,7 @@ pub(crate) fn run(args: WorkArgs) -> anyhow::Result<ExitCode> {
             WorkCommand::Units(command) => units::run(asking, command).await,
             WorkCommand::Workers(ListCommand::List) => workers::list(asking).await,
             WorkCommand::Locks(ListCommand::List) => workers::list_locks(asking).await,
+            WorkCommand::Events { from, follow } => events::run(asking, from, follow).await,
             WorkCommand::Namespaces(command) => namespaces::run(asking, command).await,
             WorkCommand::Import(_) => unreachable!("it asks another server"),
         }?;

@@ -8,7 +8,7 @@ use crate::before_prune;
 use crate::create_job;
 use crate::events::{
     AttemptDecided, AttemptFailed, Bot, BotQuarantined, Change, Event, JobCompleted, JobCreated, JobPlaced, Lease,
-    Operation, PolicyChanged, Session, SessionClosed,
+    LocksChanged, Operation, PolicyChanged, Session, SessionClosed, WorkSpecChanged, WorkUnitsChanged, WorkerChanged,
 };
 use crate::queue_job;
 
@@ -156,6 +156,22 @@ fn change(from: cases::Change) -> Change {
         cases::Change::PolicyChanged(from) => {
             let cases::PolicyChanged { policy, before, after, instances, role, what } = from;
             Change::PolicyChanged(PolicyChanged { policy, before, after, instances, role, what })
+        }
+        cases::Change::WorkSpecChanged(from) => {
+            let cases::WorkSpecChanged { namespace, spec, what } = from;
+            Change::WorkSpecChanged(WorkSpecChanged { namespace, spec, what })
+        }
+        cases::Change::WorkUnitsChanged(from) => {
+            let cases::WorkUnitsChanged { namespace, spec, what, worker, keys } = from;
+            Change::WorkUnitsChanged(WorkUnitsChanged { namespace, spec, what, worker, keys })
+        }
+        cases::Change::WorkerChanged(from) => {
+            let cases::WorkerChanged { namespace, worker, what, parent } = from;
+            Change::WorkerChanged(WorkerChanged { namespace, worker, what, parent })
+        }
+        cases::Change::LocksChanged(from) => {
+            let cases::LocksChanged { namespace, what, locker, paths } = from;
+            Change::LocksChanged(LocksChanged { namespace, what, locker, paths })
         }
         cases::Change::Gap => Change::Gap,
         cases::Change::Other(name) => Change::Other(name),

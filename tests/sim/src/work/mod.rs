@@ -7,6 +7,7 @@
 mod call;
 mod clients;
 mod dump;
+mod hearer;
 mod long;
 mod model;
 mod mutants;
@@ -30,7 +31,7 @@ use berth_runtime::{
 };
 
 pub use self::mutants::work_mutants;
-use self::{call::Call, clients::Clients, dump::dump, long::Long, model::Model, scene::Scene};
+use self::{call::Call, clients::Clients, dump::dump, hearer::Hearer, long::Long, model::Model, scene::Scene};
 use crate::rng::Rng;
 
 const PARTITION: PartitionId = PartitionId(9);
@@ -85,6 +86,7 @@ struct World {
     begun: VecDeque<(u64, Long)>,
     asked: u64,
     told: Told,
+    hearer: Hearer,
     /// How many units are swept in a step.
     swept_max: usize,
 }
@@ -100,6 +102,7 @@ impl World {
         let now = Timestamp(1_000_000_000_000_000);
         let mut partition = WorkPartition::new(Book::new(rules, Arc::new(Scene)), locks_durable);
         partition.set_swept_max(swept_max);
+        partition.tell_from(1);
         Self {
             rules,
             locks_durable,
@@ -113,6 +116,7 @@ impl World {
             begun: VecDeque::new(),
             asked: 0,
             told: Told::default(),
+            hearer: Hearer::default(),
             swept_max,
         }
     }
@@ -231,6 +235,7 @@ impl World {
         self.partition = recover(&self.store, PARTITION, self.rules, Arc::new(Scene), self.locks_durable, self.now)
             .map_err(|error| error.to_string())?;
         self.partition.set_swept_max(self.swept_max);
+        self.partition.tell_from(self.store.next_sequence(PARTITION).map_err(|error| error.to_string())?);
         self.strays()
     }
 
@@ -251,15 +256,20 @@ impl World {
         }
     }
 
-    fn compare(&self, when: &str) -> Result<(), String> {
-        let (book, model) = (dump(self.partition.book()), self.model.dump());
+    fn compare(&mut self, when: &str) -> Result<(), String> {
+        self.same(when, "book:  ", &dump(self.partition.book()), &self.model.dump())?;
+        self.hearer.hear(&self.store, PARTITION)?;
+        self.same(when, "heard: ", &self.hearer.knows(self.locks_durable), &self.model.told(self.locks_durable))
+    }
+
+    fn same(&self, when: &str, what: &str, book: &[String], model: &[String]) -> Result<(), String> {
         if book == model {
             return Ok(());
         }
-        let differs = book.iter().zip(&model).find(|(book, model)| book != model);
+        let differs = book.iter().zip(model).find(|(book, model)| book != model);
         let (book, model) =
             differs.map_or((format!("{book:?}"), format!("{model:?}")), |(book, model)| (book.clone(), model.clone()));
-        Err(format!("{when}\n  book:  {book}\n  model: {model}"))
+        Err(format!("{when}\n  {what}{book}\n  model: {model}"))
     }
 }
 

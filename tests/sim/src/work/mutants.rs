@@ -72,6 +72,8 @@ mod enabled {
             Mutant::WorkerRowKept => "a worker that signed off is back after a restart",
             Mutant::UnlockNotStored => "a lock that was given back is there after a restart",
             Mutant::AttemptsNotStored => "a restart forgets how often units were handed out",
+            Mutant::DeletionNotTold => "the feed does not tell of units that were deleted",
+            Mutant::FeedRestarts => "after a restart the feed begins at 1",
             Mutant::ReceiptNotStored => "a restart forgets what calls were answered",
         }
     }

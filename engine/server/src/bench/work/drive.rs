@@ -34,6 +34,9 @@ pub(in crate::bench) struct Load {
     /// Finishes that are sent before their replies are read
     #[arg(long, value_name = "N", default_value_t = 64)]
     pub(super) depth: usize,
+    /// Without the event feed, to see what it costs
+    #[arg(long)]
+    pub(super) no_feed: bool,
 }
 
 impl Load {

@@ -94,7 +94,8 @@ pub(super) fn run(scratch: &Scratch, cores: &Cores, load: &Load, quick: bool) ->
 /// One case, and how many cycles shared a sync.
 fn case(scratch: &Scratch, cores: &Cores, load: &Load, available: u64, pending: u64) -> anyhow::Result<(Cycles, f64)> {
     let folder = scratch.fresh("server")?;
-    let child = Child::serve(cores, &folder, PolicyKind::Bundled)?;
+    let more = if load.no_feed { "[coordinate]\nfeed = false\n" } else { "" };
+    let child = Child::serve_with(cores, &folder, PolicyKind::Bundled, more)?;
     let address = child.coordinate()?;
     drive::fill(address, available + pending + load.cycles)?;
     drive::take(address, pending)?;

@@ -7,9 +7,10 @@ use berth_runtime::plugins::{
     FeedEvent,
     events::{
         AttemptDecided, AttemptFailed, Bot, BotQuarantined, Change, JobCompleted, JobCreated, JobPlaced, Lease,
-        Operation, PolicyChanged, Session, SessionClosed,
+        Operation, PolicyChanged, Session, SessionClosed, WorkChanged, WorkEvent, WorkEventKind as Kind, word,
     },
 };
+use bytes::Bytes;
 
 use super::records::{code, set, timestamp_of};
 use crate::plugins::source::digest_of;
@@ -95,9 +96,57 @@ fn change(change: &cases::Change) -> Change {
             role: changed.role.as_str().into(),
             what: changed.what.as_str().into(),
         })),
+        cases::Change::WorkSpecChanged(spec) => work(&spec.namespace, Of::Spec, &spec.what, [&spec.spec, ""], &[]),
+        cases::Change::WorkUnitsChanged(units) => {
+            work(&units.namespace, Of::Units, &units.what, [&units.spec, &units.worker], &units.keys)
+        }
+        cases::Change::WorkerChanged(one) => {
+            work(&one.namespace, Of::Worker, &one.what, [&one.worker, &one.parent], &[])
+        }
+        cases::Change::LocksChanged(locks) => {
+            work(&locks.namespace, Of::Locks, &locks.what, [&locks.locker, ""], &locks.paths)
+        }
         cases::Change::Gap => Change::Gap,
         cases::Change::Other(name) => Change::Other(name.as_str().into()),
     }
+}
+
+/// What a change of work is about.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Of {
+    Spec,
+    Units,
+    Worker,
+    Locks,
+}
+
+/// A word that means nothing here comes to the policy as something that the contract has no word for.
+fn work(namespace: &str, of: Of, what: &str, [name, worker]: [&str; 2], keys: &[String]) -> Change {
+    let kinds = match of {
+        Of::Spec => Kind::SpecSet as i32..=Kind::ArchivedForgotten as i32,
+        Of::Units => Kind::UnitsAdded as i32..=Kind::UnitsArchived as i32,
+        Of::Worker => Kind::WorkerSeen as i32..=Kind::WorkerGone as i32,
+        Of::Locks => Kind::Locked as i32..=Kind::Unlocked as i32,
+    };
+    let kind = kinds.filter_map(|kind| Kind::try_from(kind).ok()).find(|kind| word(*kind) == what);
+    let key = |key: &String| match of {
+        Of::Locks => Bytes::from(unhex(key)),
+        Of::Spec | Of::Units | Of::Worker => Bytes::from(key.clone()),
+    };
+    let event = WorkEvent {
+        at: 0,
+        kind: kind.unwrap_or_default().into(),
+        name: Bytes::from(name.to_owned()),
+        worker: Bytes::from(worker.to_owned()),
+        keys: keys.iter().map(key).collect(),
+    };
+    Change::Work(Box::new(WorkChanged { namespace: namespace.into(), event }))
+}
+
+/// The bytes of hexadecimal digits; what is none is left out.
+fn unhex(text: &str) -> Vec<u8> {
+    let digits: Vec<u8> = text.chars().filter_map(|digit| Some(digit.to_digit(16)? as u8)).collect();
+    digits.as_chunks::<2>().0.iter().map(|[high, low]| high << 4 | low).collect()
 }
 
 fn operation(handle: &cases::Operation) -> Operation {

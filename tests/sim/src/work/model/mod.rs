@@ -18,7 +18,10 @@ use berth_core::{
     },
 };
 
-use super::scene::{WORKERS, all_paths};
+use super::{
+    hearer::heard,
+    scene::{WORKERS, all_paths},
+};
 
 /// After a restart nothing runs out sooner.
 const GRACE: Duration = Duration::from_secs(30);
@@ -145,6 +148,20 @@ impl Model {
         lines.push(format!("{:?}", self.lock_owners(&all_paths())));
         lines.extend(self.receipt_lines());
         lines
+    }
+
+    /// What the event feed must have told by now.
+    pub(super) fn told(&self, locks_durable: bool) -> Vec<String> {
+        let state = |unit: &Unit| match unit.kind() {
+            UnitState::Available => "Available",
+            UnitState::Pending => "Pending",
+            UnitState::Finished => "Finished",
+            UnitState::Failed => "Failed",
+        };
+        let units = |spec: &Spec| spec.units.iter().map(|(key, unit)| (key.as_bytes().to_vec(), state(unit))).collect();
+        let specs = self.specs.iter().map(|(name, spec)| (name.as_bytes().to_vec(), units(spec))).collect();
+        let workers = self.workers.keys().map(|worker| worker.as_bytes().to_vec()).collect();
+        heard(&specs, &workers, locks_durable.then_some(self.locks.len()))
     }
 
     fn find(&self, name: &SpecName) -> Result<&Spec, Refusal> {
