@@ -14,7 +14,7 @@ use crate::{
     figures::Figures,
     frame::Frames,
     methods::Tell,
-    turn::{Replies, Run, Turn},
+    turn::{Calls, Replies, Run, Turn},
 };
 
 /// Turns that wait for the book. A client that sends more than that is not read on until it takes its replies.
@@ -66,7 +66,7 @@ impl Door {
             figures: &self.figures,
             frames: Frames::new(self.config.frame_bytes_max),
             asked: VecDeque::new(),
-            number: self.book.connection(),
+            calls: Calls::new(self.book.connection()),
             once: false,
             goodbye: false,
             in_steps: false,
@@ -75,7 +75,7 @@ impl Door {
             out: Writer::default(),
         };
         let served = connection.serve(stream, stop).await;
-        let Connection { number, once, goodbye, asked, .. } = connection;
+        let Connection { calls: Calls { connection: number, .. }, once, goodbye, asked, .. } = connection;
         if once {
             let goodbye = goodbye && served.is_ok();
             // What takes long leaves its receipts when it is over.
@@ -98,8 +98,7 @@ struct Connection<'a> {
     frames: Frames,
     /// In the order in which they were asked.
     asked: VecDeque<Asked>,
-    /// What its calls are known by.
-    number: u64,
+    calls: Calls,
     /// Some call of it may have to be known again.
     once: bool,
     /// The client left when it had been sent every reply.
@@ -136,7 +135,8 @@ impl Connection<'_> {
     /// Asks the book all that was read, unless too much waits already.
     async fn ask_all(&mut self) -> io::Result<()> {
         while self.has_room() {
-            let Some(turn) = Turn::take(&mut self.frames, self.number, self.config) else { break };
+            self.calls.is_behind = !self.asked.is_empty();
+            let Some(turn) = Turn::take(&mut self.frames, &mut self.calls, self.config) else { break };
             let Turn { tasks, is_long, replies, once, last } = turn;
             self.once |= once;
             self.in_steps = is_long;

@@ -29,12 +29,39 @@ const BATCH_MAX: usize = 10_000;
 /// What takes long, and is brought to its end in one step of a turn: so many requests.
 const ENDED_A_STEP: usize = 16;
 
+/// What takes long: asked until it answers.
+type Steps = Box<dyn FnMut(&mut Book) -> Option<Tell> + Send>;
+
 /// What a request asks of the book.
 pub(crate) enum Task {
     /// At once.
     Ask(Ask),
     /// Step by step, until it answers. What comes after it in the turn waits.
-    Steps(Box<dyn FnMut(&mut Book) -> Option<Tell> + Send>),
+    Steps(Steps),
+}
+
+/// What the calls of a connection are known by.
+pub(crate) struct Calls {
+    /// The number of the connection.
+    pub(crate) connection: u64,
+    /// Its client does not wait for each reply: more than the last call may have to be known again, up to as many as there
+    /// are places.
+    pub(crate) is_piped: bool,
+    /// Earlier calls are not answered yet.
+    pub(crate) is_behind: bool,
+    place: u8,
+}
+
+impl Calls {
+    /// Of a client that waits, as far as we know.
+    pub(crate) fn new(connection: u64) -> Self {
+        Self { connection, is_piped: false, is_behind: false, place: 0 }
+    }
+
+    fn next(&mut self, print: u64) -> CallId {
+        self.place = self.place.wrapping_add(u8::from(self.is_piped));
+        CallId { connection: self.connection, place: self.place, print }
+    }
 }
 
 /// The requests of a turn as they were read.
@@ -90,12 +117,15 @@ enum What {
 
 impl Turn {
     /// Takes the whole frames that are there. None: there is none.
-    pub(crate) fn take(frames: &mut Frames, connection: u64, config: &Config) -> Option<Self> {
+    pub(crate) fn take(frames: &mut Frames, calls: &mut Calls, config: &Config) -> Option<Self> {
         let mut turn = Self::default();
         while turn.replies.frames.len() < FRAMES_MAX && turn.replies.bytes < config.frame_bytes_max {
             match frames.next() {
                 None => break,
-                Some(Frame::Message(message)) => turn.message(&message, connection, config),
+                Some(Frame::Message(message)) => {
+                    calls.is_piped |= calls.is_behind || !turn.replies.frames.is_empty();
+                    turn.message(&message, calls, config);
+                }
                 Some(Frame::TooLong) => {
                     let most = config.frame_bytes_max;
                     turn.refuse(Refusal::new(format!("the request has more than the {most} bytes that are taken")));
@@ -119,7 +149,7 @@ impl Turn {
         self.replies.frames.push(Reply::One(response));
     }
 
-    fn message(&mut self, message: &Bytes, connection: u64, config: &Config) {
+    fn message(&mut self, message: &Bytes, calls: &mut Calls, config: &Config) {
         self.replies.bytes += message.len();
         let value = match Value::check(message) {
             Ok(value) => value,
@@ -130,16 +160,17 @@ impl Turn {
             return;
         }
         let reply = match value.items() {
-            None => Reply::One(self.request(message, value, connection, config)),
+            None => Reply::One(self.request(message, value, calls, config)),
             Some(requests) if requests.clone().nth(BATCH_MAX).is_none() => {
-                Reply::Batch(requests.map(|request| self.request(message, request, connection, config)).collect())
+                calls.is_piped = true;
+                Reply::Batch(requests.map(|request| self.request(message, request, calls, config)).collect())
             }
             Some(_) => return self.refuse(Refusal::new(format!("a list of more than {BATCH_MAX} requests"))),
         };
         self.replies.frames.push(reply);
     }
 
-    fn request(&mut self, message: &Bytes, value: Value<'_>, connection: u64, config: &Config) -> Response {
+    fn request(&mut self, message: &Bytes, value: Value<'_>, calls: &mut Calls, config: &Config) -> Response {
         let Request { id, method, params } = match Request::read(message, value) {
             Ok(request) => request,
             Err((id, refusal)) => return Response { id, method: methods::number(&[]), what: What::Refused(refusal) },
@@ -151,13 +182,13 @@ impl Turn {
                 What::Asked
             }
             Ok(Call::Once(ask)) => {
-                let call = CallId { connection, print: print(value.raw()) };
+                let call = calls.next(print(value.raw()));
                 self.tasks.push(Task::Ask(Box::new(move |book| ask(book, call))));
                 self.once = true;
                 What::Asked
             }
             Ok(Call::Steps(mut ask)) => {
-                let call = CallId { connection, print: print(value.raw()) };
+                let call = calls.next(print(value.raw()));
                 self.tasks.push(Task::Steps(Box::new(move |book| ask(book, call))));
                 self.is_long = true;
                 self.once = true;

@@ -4,10 +4,10 @@ use std::{sync::Arc, time::Duration};
 
 use berth_coordinate::{Chaining, WorkService};
 use berth_proto::work::{
-    AddUnitsRequest, ControlSpecRequest, DeleteNamespaceRequest, DeleteSpecsRequest, DeleteUnitsRequest,
-    GetWorkRequest, HeartbeatRequest, ListLocksRequest, ListNamespacesRequest, ListSpecsRequest, ListUnitsRequest,
-    ListWorkersRequest, LockRequest, NewUnit, Path, SetSpecsRequest, UnitState, UnitUpdate, UnlockRequest,
-    UpdateUnitsRequest, WatchRequest, work_client::WorkClient,
+    AddUnitsRequest, ControlSpecRequest, DeleteNamespaceRequest, DeleteSpecsRequest, DeleteUnitsRequest, Event,
+    EventsRequest, GetWorkRequest, HeartbeatRequest, ListLocksRequest, ListNamespacesRequest, ListSpecsRequest,
+    ListUnitsRequest, ListWorkersRequest, LockRequest, NewUnit, Path, SetSpecsRequest, UnitState, UnitUpdate,
+    UnlockRequest, UpdateUnitsRequest, WatchRequest, work_client::WorkClient,
 };
 use berth_runtime::{
     Committer,
@@ -19,7 +19,7 @@ use bytes::Bytes;
 use tokio::net::TcpListener;
 use tokio_stream::wrappers::TcpListenerStream;
 use tonic::{
-    Code,
+    Code, Request,
     transport::{Channel, Endpoint, Server},
 };
 
@@ -183,6 +183,121 @@ async fn namespaces_come_are_apart_and_go() {
     // There is room again, and nothing of what was there.
     client.set_specs(set("other")).await.unwrap();
     assert!(client.list_units(units("other")).await.unwrap().into_inner().units.is_empty());
+}
+
+/// A call with a name.
+fn named<T>(name: &str, message: T) -> Request<T> {
+    let mut request = Request::new(message);
+    request.metadata_mut().insert("berth-request-id", name.parse().unwrap());
+    request
+}
+
+async fn counts(client: &mut WorkClient<Channel>) -> [u64; 3] {
+    let request = ListSpecsRequest { namespace: MAIN.into(), ..Default::default() };
+    let counts = client.list_specs(request).await.unwrap().into_inner().specs.remove(0).counts.unwrap();
+    [counts.available, counts.pending, counts.finished]
+}
+
+#[tokio::test]
+async fn a_call_that_has_a_name_is_done_once() {
+    let mut client = with_spec().await;
+    let units = vec![NewUnit { key: "a".into(), ..NewUnit::default() }];
+    let add = AddUnitsRequest { namespace: MAIN.into(), spec: "spec".into(), units };
+    client.add_units(named("1", add.clone())).await.unwrap();
+    update(&mut client, "a", UnitState::Finished, "w").await;
+    for _ in 0..2 {
+        client.add_units(named("1", add.clone())).await.unwrap();
+        assert_eq!(counts(&mut client).await, [0, 0, 1], "it is the same call");
+    }
+    // Another name, another content, or no name: another call.
+    client.add_units(named("2", add.clone())).await.unwrap();
+    assert_eq!(counts(&mut client).await, [1, 0, 0]);
+    let other = vec![NewUnit { key: "b".into(), ..NewUnit::default() }];
+    client.add_units(named("1", AddUnitsRequest { units: other, ..add.clone() })).await.unwrap();
+    assert_eq!(counts(&mut client).await, [2, 0, 0]);
+
+    let delete = DeleteUnitsRequest { namespace: MAIN.into(), spec: "spec".into(), all: true, ..Default::default() };
+    for _ in 0..2 {
+        let deleted = client.delete_units(named("3", delete.clone())).await.unwrap().into_inner().deleted;
+        assert_eq!(deleted, 2, "as the first time");
+    }
+    assert_eq!(client.delete_units(delete).await.unwrap().into_inner().deleted, 0);
+
+    let paths = vec![Path { elements: vec!["x".into()] }];
+    let lock = LockRequest { namespace: MAIN.into(), locker: "me".into(), paths: paths.clone(), ..Default::default() };
+    let unlock = UnlockRequest { namespace: MAIN.into(), locker: "me".into(), paths };
+    for _ in 0..2 {
+        client.lock(named("4", lock.clone())).await.unwrap();
+    }
+    assert_eq!(client.lock(named("5", lock)).await.unwrap_err().code(), Code::FailedPrecondition);
+    for _ in 0..2 {
+        client.unlock(named("6", unlock.clone())).await.unwrap();
+    }
+    // What was refused was not done: it is tried again.
+    assert_eq!(client.unlock(named("7", unlock)).await.unwrap_err().code(), Code::FailedPrecondition);
+}
+
+#[tokio::test]
+async fn work_that_was_asked_for_by_name_is_handed_out_once() {
+    let mut client = with_spec().await;
+    add(&mut client, &["a", "b", "c", "d", "e"]).await;
+    async fn got(client: &mut WorkClient<Channel>, name: &str) -> Vec<Bytes> {
+        let mut work = client.get_work(named(name, ask(1, 2))).await.unwrap().into_inner();
+        let mut keys = Vec::new();
+        while let Some(units) = work.message().await.unwrap() {
+            keys.extend(units.units.into_iter().map(|unit| unit.key));
+        }
+        keys
+    }
+    assert_eq!(got(&mut client, "1").await, ["a", "b"]);
+    assert_eq!(got(&mut client, "1").await, ["a", "b"], "the same two messages");
+    assert_eq!(counts(&mut client).await, [3, 2, 0]);
+    update(&mut client, "a", UnitState::Finished, "w").await;
+    assert_eq!(got(&mut client, "1").await, ["c", "b"], "one was done: something else in its place");
+    assert_eq!(got(&mut client, "2").await, ["d", "e"]);
+}
+
+#[tokio::test]
+async fn what_happened_is_told_in_order() {
+    let mut client = with_spec().await;
+    let request = |from, follow| EventsRequest { namespace: MAIN.into(), from, follow };
+    let mut follows = client.events(request(2, true)).await.unwrap().into_inner();
+    add(&mut client, &["a", "b", "c"]).await;
+    client.get_work(ask(2, 2)).await.unwrap().into_inner().message().await.unwrap();
+    update(&mut client, "b", UnitState::Failed, "w").await;
+    update(&mut client, "b", UnitState::Available, "").await;
+    let beat = HeartbeatRequest { namespace: MAIN.into(), worker: "w".into(), ..Default::default() };
+    for _ in 0..3 {
+        client.heartbeat(beat.clone()).await.unwrap();
+    }
+    let delete = DeleteSpecsRequest { namespace: MAIN.into(), names: vec!["spec".into()] };
+    client.delete_specs(delete).await.unwrap();
+    let mut told = Vec::new();
+    let mut all = client.events(request(0, false)).await.unwrap().into_inner();
+    while let Some(page) = all.message().await.unwrap() {
+        told.extend(page.events);
+    }
+    let shown = |event: &Event| {
+        let keys: Vec<&str> = event.keys.iter().map(|key| std::str::from_utf8(key).unwrap()).collect();
+        let [name, worker] = [&event.name, &event.worker].map(|name| std::str::from_utf8(name).unwrap());
+        format!("{} {:?} {name} {worker} {}", event.sequence, event.kind(), keys.join(","))
+    };
+    let lines: Vec<String> = told.iter().map(shown).collect();
+    let expected = [
+        "1 SpecSet spec  ",
+        "2 UnitsAdded spec  a,b,c",
+        "3 UnitsLeased spec w a,b",
+        "4 UnitsFailed spec w b",
+        "5 UnitsRetried spec  b",
+        "6 WorkerSeen w  ",
+        "7 SpecDeleted spec  ",
+    ];
+    assert_eq!(lines, expected, "heartbeats that say nothing new are no events");
+    let mut followed = Vec::new();
+    while followed.len() < 6 {
+        followed.extend(follows.message().await.unwrap().unwrap().events);
+    }
+    assert_eq!(followed, told[1..]);
 }
 
 #[tokio::test]

@@ -8,13 +8,14 @@ use tonic::Status;
 use super::{
     Replies, WorkService,
     convert::{bytes, names, seconds},
+    resent::Name,
 };
 
 /// The most units at a time.
 const UNITS_MAX: u32 = 10_000;
 
 impl WorkService {
-    pub(super) fn get(&self, request: pb::GetWorkRequest) -> Result<Replies<pb::GetWorkResponse>, Status> {
+    pub(super) fn get(&self, request: pb::GetWorkRequest, call: Name) -> Result<Replies<pb::GetWorkResponse>, Status> {
         let book = self.book(&request.namespace)?;
         let runtimes: Vec<Value> = request.runtimes.iter().map(|runtime| runtime[..].into()).collect();
         let ask = GetWork {
@@ -28,17 +29,19 @@ impl WorkService {
         };
         // Units that are left to hand out; `None`: those of one message, however many.
         let total = (request.total_units > 0).then_some(u64::from(request.total_units));
-        let replies = stream::unfold(Some(total), move |state| {
+        // Each message is known again by its number.
+        let replies = stream::unfold(Some((total, 0)), move |state| {
             let (book, mut ask) = (book.clone(), ask.clone());
             async move {
-                let left = state?;
+                let (left, number) = state?;
+                ask.call = call.part(number).call(&book);
                 if let Some(left) = left {
                     ask.max_jobs = ask.max_jobs.max(1).min(left);
                 }
                 Some(match book.wait_for_work(ask).await {
                     Ok(units) => {
                         let left = left.map(|left| left.saturating_sub(units.len() as u64)).filter(|left| *left > 0);
-                        (Ok(response(units)), left.map(Some))
+                        (Ok(response(units)), left.map(|left| (Some(left), number + 1)))
                     }
                     Err(stopping) => (Err(Status::unavailable(stopping.to_string())), None),
                 })

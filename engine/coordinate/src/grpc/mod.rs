@@ -5,6 +5,7 @@ mod convert;
 mod events;
 mod get;
 mod locks;
+mod resent;
 mod specs;
 mod units;
 mod watch;
@@ -12,11 +13,14 @@ mod workers;
 
 use std::{pin::Pin, sync::Arc};
 
-use berth_core::work::Book;
+use berth_core::work::{Book, Refusal};
 use berth_proto::work::{self as pb, work_server};
 use berth_runtime::work::{NamespaceError, Namespaces, WorkBook};
 use futures::Stream;
+use prost::Message;
 use tonic::{Request, Response, Status};
+
+use self::{convert::refused, resent::Name};
 
 use crate::config::TakesWork;
 
@@ -54,13 +58,19 @@ impl WorkService {
     }
 
     /// Of a call that may be the first in its namespace.
-    async fn first<T: Send + 'static>(
-        &self,
-        namespace: &str,
-        ask: impl FnOnce(&mut Book) -> T + Send + 'static,
+    async fn first(&self, namespace: &str) -> Result<WorkBook, Status> {
+        self.namespaces.get_or_make(namespace).await.map_err(|error| no_namespace(&error))
+    }
+
+    /// A call that is done once, however often it is sent.
+    async fn once<T: Message + Default + 'static>(
+        book: WorkBook,
+        name: Name,
+        ask: impl FnOnce(&mut Book) -> Result<T, Refusal> + Send + 'static,
     ) -> Result<T, Status> {
-        let book = self.namespaces.get_or_make(namespace).await.map_err(|error| no_namespace(&error))?;
-        book.ask(ask).await.map_err(|stopping| Status::unavailable(stopping.to_string()))
+        let call = name.call(&book);
+        let answer = book.ask(move |book| resent::once(book, call, ask)).await;
+        answer.map_err(|stopping| Status::unavailable(stopping.to_string()))?.map_err(|refusal| refused(&refusal))
     }
 
     async fn ask<T: Send + 'static>(
@@ -90,7 +100,8 @@ impl work_server::Work for WorkService {
     type WatchStream = Replies<pb::WatchResponse>;
 
     async fn set_specs(&self, request: Request<pb::SetSpecsRequest>) -> Result<Response<pb::SetSpecsResponse>, Status> {
-        self.set(request.into_inner()).await.map(Response::new)
+        let name = Name::of("set_specs", &request);
+        self.set(request.into_inner(), name).await.map(Response::new)
     }
 
     async fn list_specs(
@@ -104,18 +115,21 @@ impl work_server::Work for WorkService {
         &self,
         request: Request<pb::ControlSpecRequest>,
     ) -> Result<Response<pb::ControlSpecResponse>, Status> {
-        self.control(request.into_inner()).await.map(Response::new)
+        let name = Name::of("control_spec", &request);
+        self.control(request.into_inner(), name).await.map(Response::new)
     }
 
     async fn delete_specs(
         &self,
         request: Request<pb::DeleteSpecsRequest>,
     ) -> Result<Response<pb::DeleteSpecsResponse>, Status> {
-        self.delete(request.into_inner()).await.map(Response::new)
+        let name = Name::of("delete_specs", &request);
+        self.delete(request.into_inner(), name).await.map(Response::new)
     }
 
     async fn add_units(&self, request: Request<pb::AddUnitsRequest>) -> Result<Response<pb::AddUnitsResponse>, Status> {
-        self.add(request.into_inner()).await.map(Response::new)
+        let name = Name::of("add_units", &request);
+        self.add(request.into_inner(), name).await.map(Response::new)
     }
 
     async fn list_units(
@@ -129,18 +143,21 @@ impl work_server::Work for WorkService {
         &self,
         request: Request<pb::UpdateUnitsRequest>,
     ) -> Result<Response<pb::UpdateUnitsResponse>, Status> {
-        self.update(request.into_inner()).await.map(Response::new)
+        let name = Name::of("update_units", &request);
+        self.update(request.into_inner(), name).await.map(Response::new)
     }
 
     async fn delete_units(
         &self,
         request: Request<pb::DeleteUnitsRequest>,
     ) -> Result<Response<pb::DeleteUnitsResponse>, Status> {
-        self.remove(request.into_inner()).await.map(Response::new)
+        let name = Name::of("delete_units", &request);
+        self.remove(request.into_inner(), name).await.map(Response::new)
     }
 
     async fn get_work(&self, request: Request<pb::GetWorkRequest>) -> Result<Response<Self::GetWorkStream>, Status> {
-        self.get(request.into_inner()).map(Response::new)
+        let name = Name::of("get_work", &request);
+        self.get(request.into_inner(), name).map(Response::new)
     }
 
     async fn heartbeat(
@@ -154,7 +171,8 @@ impl work_server::Work for WorkService {
         &self,
         request: Request<pb::UnregisterRequest>,
     ) -> Result<Response<pb::UnregisterResponse>, Status> {
-        self.sign_off(request.into_inner()).await.map(Response::new)
+        let name = Name::of("unregister", &request);
+        self.sign_off(request.into_inner(), name).await.map(Response::new)
     }
 
     async fn list_workers(
@@ -165,15 +183,17 @@ impl work_server::Work for WorkService {
     }
 
     async fn lock(&self, request: Request<pb::LockRequest>) -> Result<Response<pb::LockResponse>, Status> {
-        self.take_locks(request.into_inner(), false).await.map(Response::new)
+        let name = Name::of("lock", &request);
+        self.take_locks(request.into_inner(), name).await.map(Response::new)
     }
 
     async fn renew_locks(&self, request: Request<pb::LockRequest>) -> Result<Response<pb::LockResponse>, Status> {
-        self.take_locks(request.into_inner(), true).await.map(Response::new)
+        self.keep_locks(request.into_inner()).await.map(Response::new)
     }
 
     async fn unlock(&self, request: Request<pb::UnlockRequest>) -> Result<Response<pb::UnlockResponse>, Status> {
-        self.give_locks(request.into_inner()).await.map(Response::new)
+        let name = Name::of("unlock", &request);
+        self.give_locks(request.into_inner(), name).await.map(Response::new)
     }
 
     async fn list_locks(

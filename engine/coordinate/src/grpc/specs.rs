@@ -6,16 +6,20 @@ use tonic::Status;
 
 use super::{
     WorkService,
-    convert::{bytes, counts, duration, limit, name, names, refused, to_duration},
+    convert::{bytes, counts, duration, limit, name, names, to_duration},
+    resent::Name,
 };
 use crate::{cbor, methods};
 
 impl WorkService {
-    pub(super) async fn set(&self, request: pb::SetSpecsRequest) -> Result<pb::SetSpecsResponse, Status> {
+    pub(super) async fn set(&self, request: pb::SetSpecsRequest, call: Name) -> Result<pb::SetSpecsResponse, Status> {
         let settings = request.dictionaries.iter().map(|dictionary| settings(dictionary));
         let settings = settings.collect::<Result<Vec<SpecSettings>, Status>>()?;
-        self.first(&request.namespace, |book| settings.into_iter().for_each(|one| book.set_spec(one))).await?;
-        Ok(pb::SetSpecsResponse {})
+        let set = move |book: &mut Book| {
+            settings.into_iter().for_each(|one| book.set_spec(one));
+            Ok(pb::SetSpecsResponse {})
+        };
+        Self::once(self.first(&request.namespace).await?, call, set).await
     }
 
     pub(super) async fn list(&self, request: pb::ListSpecsRequest) -> Result<pb::ListSpecsResponse, Status> {
@@ -29,7 +33,11 @@ impl WorkService {
         .await
     }
 
-    pub(super) async fn control(&self, request: pb::ControlSpecRequest) -> Result<pb::ControlSpecResponse, Status> {
+    pub(super) async fn control(
+        &self,
+        request: pb::ControlSpecRequest,
+        call: Name,
+    ) -> Result<pb::ControlSpecResponse, Status> {
         let name = SpecName::from(&request.name[..]);
         let control = Control {
             continuous: request.continuous,
@@ -38,15 +46,21 @@ impl WorkService {
             interval: request.interval.as_ref().map(|interval| Some(duration(interval))),
             max_running: request.max_running.map(|most| (most > 0).then_some(most)),
         };
-        let done = self.ask(&request.namespace, move |book| book.control_spec(&name, control)).await?;
-        done.map(|()| pb::ControlSpecResponse {}).map_err(|refusal| refused(&refusal))
+        let done = move |book: &mut Book| book.control_spec(&name, control).map(|()| pb::ControlSpecResponse {});
+        Self::once(self.book(&request.namespace)?, call, done).await
     }
 
-    pub(super) async fn delete(&self, request: pb::DeleteSpecsRequest) -> Result<pb::DeleteSpecsResponse, Status> {
+    pub(super) async fn delete(
+        &self,
+        request: pb::DeleteSpecsRequest,
+        call: Name,
+    ) -> Result<pb::DeleteSpecsResponse, Status> {
         let names = names::<SpecName>(&request.names);
-        let delete = move |book: &mut Book| names.iter().filter(|name| book.delete_spec(name).is_ok()).count();
-        let deleted = self.ask(&request.namespace, delete).await? as u64;
-        Ok(pb::DeleteSpecsResponse { deleted })
+        let delete = move |book: &mut Book| {
+            let deleted = names.iter().filter(|name| book.delete_spec(name).is_ok()).count() as u64;
+            Ok(pb::DeleteSpecsResponse { deleted })
+        };
+        Self::once(self.book(&request.namespace)?, call, delete).await
     }
 }
 

@@ -11,15 +11,16 @@ use tonic::Status;
 use super::{
     WorkService,
     convert::{bytes, duration, limit, name, names, refused, seconds, state, timestamp, value, value_or_empty},
+    resent::{self, Name},
 };
 
 impl WorkService {
-    pub(super) async fn add(&self, request: pb::AddUnitsRequest) -> Result<pb::AddUnitsResponse, Status> {
+    pub(super) async fn add(&self, request: pb::AddUnitsRequest, call: Name) -> Result<pb::AddUnitsResponse, Status> {
         (self.takes_work)().map_err(Status::resource_exhausted)?;
         let spec = SpecName::from(&request.spec[..]);
         let units = request.units.into_iter().map(new_unit).collect::<Result<Vec<NewUnit>, Status>>()?;
-        let done = self.ask(&request.namespace, move |book| book.add_units(&spec, units)).await?;
-        done.map(|()| pb::AddUnitsResponse {}).map_err(|refusal| refused(&refusal))
+        let done = move |book: &mut Book| book.add_units(&spec, units).map(|()| pb::AddUnitsResponse {});
+        Self::once(self.book(&request.namespace)?, call, done).await
     }
 
     pub(super) async fn units(&self, request: pb::ListUnitsRequest) -> Result<pb::ListUnitsResponse, Status> {
@@ -50,7 +51,11 @@ impl WorkService {
         listed.await?.map_err(|refusal| refused(&refusal))
     }
 
-    pub(super) async fn update(&self, request: pb::UpdateUnitsRequest) -> Result<pb::UpdateUnitsResponse, Status> {
+    pub(super) async fn update(
+        &self,
+        request: pb::UpdateUnitsRequest,
+        call: Name,
+    ) -> Result<pb::UpdateUnitsResponse, Status> {
         let updates = request.updates.into_iter().map(update).collect::<Result<Vec<_>, Status>>()?;
         let change = move |book: &mut Book, (spec, key, update): (SpecName, UnitKey, UpdateUnit)| match book
             .update_unit(&spec, &key, update)
@@ -58,11 +63,18 @@ impl WorkService {
             Ok(done) => pb::UpdateOutcome { done, refusal: String::new() },
             Err(refusal) => pb::UpdateOutcome { done: false, refusal: refusal.to_string() },
         };
-        let changed = move |book: &mut Book| updates.into_iter().map(|update| change(book, update)).collect();
-        Ok(pb::UpdateUnitsResponse { outcomes: self.ask(&request.namespace, changed).await? })
+        let changed = move |book: &mut Book| {
+            let outcomes = updates.into_iter().map(|update| change(book, update)).collect();
+            Ok(pb::UpdateUnitsResponse { outcomes })
+        };
+        Self::once(self.book(&request.namespace)?, call, changed).await
     }
 
-    pub(super) async fn remove(&self, request: pb::DeleteUnitsRequest) -> Result<pb::DeleteUnitsResponse, Status> {
+    pub(super) async fn remove(
+        &self,
+        request: pb::DeleteUnitsRequest,
+        call: Name,
+    ) -> Result<pb::DeleteUnitsResponse, Status> {
         let spec = SpecName::from(&request.spec[..]);
         let mut which = match (request.all, request.keys.is_empty(), state(request.state)?) {
             (true, ..) => DeleteUnits::All,
@@ -70,22 +82,33 @@ impl WorkService {
             (false, true, None) => return Err(Status::invalid_argument("one of all, keys and state is expected")),
             (false, false, state) => DeleteUnits::Keys(names(&request.keys), state),
         };
-        let mut deleted = 0;
-        let steps = move |book: &mut Book| match book.delete_units(&spec, &mut which, STEP_MAX) {
-            Ok((count, more)) => {
-                deleted += count;
-                (!more).then_some(Ok(deleted))
+        let book = self.book(&request.namespace)?;
+        let call = call.call(&book);
+        let (mut begun, mut deleted) = (false, 0);
+        let steps = move |book: &mut Book| {
+            if !std::mem::replace(&mut begun, true)
+                && let Some(answer) = resent::before(book, call)
+            {
+                return Some(Ok(answer));
             }
-            // It was deleted meanwhile, as a whole.
-            Err(_) if deleted > 0 => Some(Ok(deleted)),
-            Err(refusal) => Some(Err(refusal)),
+            let answer = match book.delete_units(&spec, &mut which, STEP_MAX) {
+                Ok((count, more)) => {
+                    deleted += count;
+                    if more {
+                        return None;
+                    }
+                    Ok(pb::DeleteUnitsResponse { deleted })
+                }
+                // It was deleted meanwhile, as a whole.
+                Err(_) if deleted > 0 => Ok(pb::DeleteUnitsResponse { deleted }),
+                Err(refusal) => Err(refusal),
+            };
+            resent::keep(book, call, &answer);
+            Some(answer)
         };
         let stopping = |error: Stopping| Status::unavailable(error.to_string());
-        let over = self.book(&request.namespace)?.begin_steps(steps).await.map_err(stopping)?;
-        over.await
-            .map_err(stopping)?
-            .map(|deleted| pb::DeleteUnitsResponse { deleted })
-            .map_err(|refusal| refused(&refusal))
+        let over = book.begin_steps(steps).await.map_err(stopping)?;
+        over.await.map_err(stopping)?.map_err(|refusal| refused(&refusal))
     }
 }
 

@@ -1,12 +1,13 @@
 //! Workers: heartbeat, sign off, list.
 
-use berth_core::work::{Heartbeat, WorkerId};
+use berth_core::work::{Book, Heartbeat, WorkerId};
 use berth_proto::work as pb;
 use tonic::Status;
 
 use super::{
     WorkService,
-    convert::{bytes, name, refused, seconds, timestamp, to_duration, value_or_empty},
+    convert::{bytes, name, seconds, timestamp, to_duration, value_or_empty},
+    resent::Name,
 };
 use crate::cbor::Writer;
 
@@ -25,14 +26,19 @@ impl WorkService {
             data: value_or_empty("data", &request.data)?,
             parent: name(&request.parent),
         };
-        self.first(&request.namespace, move |book| book.heartbeat(beat)).await?;
+        let done = self.first(&request.namespace).await?.ask(move |book| book.heartbeat(beat)).await;
+        done.map_err(|stopping| Status::unavailable(stopping.to_string()))?;
         Ok(pb::HeartbeatResponse {})
     }
 
-    pub(super) async fn sign_off(&self, request: pb::UnregisterRequest) -> Result<pb::UnregisterResponse, Status> {
+    pub(super) async fn sign_off(
+        &self,
+        request: pb::UnregisterRequest,
+        call: Name,
+    ) -> Result<pb::UnregisterResponse, Status> {
         let worker = WorkerId::from(&request.worker[..]);
-        let done = self.ask(&request.namespace, move |book| book.unregister(&worker)).await?;
-        done.map(|()| pb::UnregisterResponse {}).map_err(|refusal| refused(&refusal))
+        let done = move |book: &mut Book| book.unregister(&worker).map(|()| pb::UnregisterResponse {});
+        Self::once(self.book(&request.namespace)?, call, done).await
     }
 
     pub(super) async fn workers(&self, request: pb::ListWorkersRequest) -> Result<pb::ListWorkersResponse, Status> {

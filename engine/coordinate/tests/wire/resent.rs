@@ -131,3 +131,47 @@ fn a_call_that_looks_the_same_is_another_call() {
     server.pass(61.0);
     assert_eq!(call(&server, 7, ONE), "(('p', 'd', {}), None)");
 }
+
+#[test]
+fn calls_that_were_under_way_together_are_each_done_once() {
+    let server = with_units("('z', {})");
+    let others = server.connections();
+    let adds: Vec<String> = (0..64).map(|number| format!("add_work_units('p', [('{number}', {{}})])")).collect();
+    let sent: Vec<u8> = (20..).zip(&adds).flat_map(|(id, add)| request(id, add)).collect();
+    let mut client = server.client();
+    client.send(&sent);
+    // All of them were done when the last is seen; none of the replies was read.
+    while call(&server, 1, COUNT) != "({1: 65}, None)" {}
+    drop(client);
+    server.wait_for_connections(others);
+    call(&server, 2, "del_work_units('p', {'all': True})");
+    // The same again, as a client would who waits for none of them either.
+    let mut client = server.client();
+    client.send(&sent);
+    for _ in &adds {
+        assert_eq!(read_reply(&client.receive().unwrap()).1, "(True, None)");
+    }
+    assert_eq!(call(&server, 3, COUNT), "({}, None)", "each is answered, and none is added again");
+    drop(client);
+    server.wait_for_connections(others);
+    // Those replies were read.
+    assert_eq!(call(&server, 20, &adds[0]), "(True, None)");
+    assert_eq!(call(&server, 3, COUNT), "({1: 1}, None)");
+}
+
+#[test]
+fn a_long_call_whose_client_has_gone_is_known_again() {
+    let server = with_units("('z', {})");
+    for part in 0..5 {
+        let units: Vec<String> = (0..1_000).map(|number| format!("('{part} {number}', {{}})")).collect();
+        call(&server, 3, &format!("add_work_units('p', [{}])", units.join(", ")));
+    }
+    let delete = "del_work_units('p', {'state': 1})";
+    let others = server.connections();
+    let mut client = server.client();
+    client.send(&request(4, delete));
+    // It does not wait: the connection breaks while it is done.
+    drop(client);
+    server.wait_for_connections(others);
+    assert_eq!(call(&server, 5, COUNT), "({}, None)", "what was begun is brought to its end");
+}

@@ -90,9 +90,7 @@ impl Book {
             Fact::Locked { locker, until, paths } => self.locked(locker, *until, paths),
             Fact::Unlocked { paths } => self.unlocked(paths),
             Fact::ReceiptKept { call, receipt } => self.receipt_kept(*call, receipt, None),
-            Fact::ReceiptsDropped { connections } => {
-                connections.iter().for_each(|connection| self.receipt_dropped(*connection));
-            }
+            Fact::ReceiptsDropped { receipts } => receipts.iter().for_each(|id| self.receipt_dropped(*id)),
         }
     }
 

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::{
-    Book, Fact, SpecId, Timer, UnitKey,
+    Book, Fact, ReceiptId, SpecId, Timer, UnitKey,
     mutant::{Mutant, broken},
     spec::UnitIx,
     unit::State,
@@ -42,8 +42,10 @@ impl Book {
         if !locks.is_empty() {
             self.emit(Fact::Unlocked { paths: locks });
         }
-        if !connections.is_empty() {
-            self.emit(Fact::ReceiptsDropped { connections });
+        let receipts: Vec<ReceiptId> =
+            connections.into_iter().flat_map(|connection| self.receipts_due(connection)).collect();
+        if !receipts.is_empty() {
+            self.emit(Fact::ReceiptsDropped { receipts });
         }
     }
 

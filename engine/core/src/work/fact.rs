@@ -3,7 +3,8 @@
 use std::{sync::Arc, time::Duration};
 
 use super::{
-    AddedUnit, CallId, LockPath, Locker, Priority, Receipt, SpecId, SpecMeta, SpecSettings, UnitKey, Value, WorkerId,
+    AddedUnit, CallId, LockPath, Locker, Priority, Receipt, ReceiptId, SpecId, SpecMeta, SpecSettings, UnitKey, Value,
+    WorkerId,
 };
 use crate::Timestamp;
 
@@ -179,7 +180,7 @@ pub enum Fact {
         /// Which.
         paths: Vec<LockPath>,
     },
-    /// A call was answered, and is not to be done again. It takes the place of an older one of the same connection.
+    /// A call was answered, and is not to be done again. What was at its place among those of the connection goes.
     ReceiptKept {
         /// Which.
         call: CallId,
@@ -188,7 +189,7 @@ pub enum Fact {
     },
     /// Calls need not be known again.
     ReceiptsDropped {
-        /// Of which connections.
-        connections: Vec<u64>,
+        /// Which.
+        receipts: Vec<ReceiptId>,
     },
 }

@@ -48,7 +48,7 @@ pub use self::{
     },
     fact::Fact,
     id::{Locker, Priority, SpecId, SpecName, UnitKey, Value, WorkerId},
-    receipts::{CallId, Receipt, ReceiptRow},
+    receipts::{CallId, Receipt, ReceiptId, ReceiptRow},
     restore::{LockRow, Restoring, SpecRow, UnitBody, UnitPlace, UnitRow, UnitStanding, WorkerRow},
     unit::AddedUnit,
 };

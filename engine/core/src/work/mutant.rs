@@ -51,6 +51,7 @@ mutants! {
     // Calls that are sent again.
     ResentDoneTwice,
     GoodbyeIgnored,
+    OnlyLastKnown,
     // Rows, in berth-runtime.
     StateRowKept,
     UnitRowKept,

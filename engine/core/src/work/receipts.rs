@@ -2,12 +2,13 @@
 //!
 //! Coordinate's client sends a call again, byte for byte, on a new connection, when the old one broke; nothing in it says
 //! whether it was done. So the last such call of every connection leaves a receipt: what it looked like, and what it was
-//! answered. While the connection lives, the receipt means nothing. When the client says goodbye, it goes. When the
-//! connection breaks, or the server does, it waits for a while for a call that looks the same: that one is answered from
-//! the receipt and does nothing more.
+//! answered. Where a client does not wait for each reply, the last few do. While the connection lives, receipts mean
+//! nothing. When the client says goodbye, they go. When the connection breaks, or the server does, they wait for a while
+//! for calls that look the same: those are answered from them and do nothing more. A call that names itself, as those of
+//! gRPC may, is like a connection of its own that broke.
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::{BTreeMap, BTreeSet, VecDeque},
     sync::Arc,
     time::Duration,
 };
@@ -22,13 +23,39 @@ use crate::Timestamp;
 /// How long a receipt waits. The client tries five times, with pauses that add up to 16 s.
 const WAITS: Duration = Duration::from_secs(60);
 
+/// How many may wait at a time: of more, those that wait longest go.
+const WAITING_MAX: usize = 100_000;
+
 /// One call of a client, told from all others.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct CallId {
     /// The number of its connection. No later connection has it, not even one to another process on the same disk.
     pub connection: u64,
+    /// Which of the connection's receipts is replaced by that of this call.
+    pub place: u8,
     /// A print of all that the client sent, its own number of the call among it.
     pub print: u64,
+}
+
+impl CallId {
+    fn receipt(self) -> ReceiptId {
+        ReceiptId { connection: self.connection, place: self.place }
+    }
+}
+
+/// Which receipt: its connection, and its place among those of the connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct ReceiptId {
+    /// The number of the connection.
+    pub connection: u64,
+    /// As in [`CallId::place`].
+    pub place: u8,
+}
+
+impl ReceiptId {
+    fn all_of(connection: u64) -> std::ops::RangeInclusive<Self> {
+        Self { connection, place: 0 }..=Self { connection, place: u8::MAX }
+    }
 }
 
 /// What a call was answered.
@@ -58,10 +85,11 @@ pub struct ReceiptRow {
 
 #[derive(Debug, Default)]
 pub(super) struct Receipts {
-    /// The last of each connection.
-    kept: BTreeMap<u64, Kept>,
-    /// Print and connection of those that wait.
-    waiting: BTreeSet<(u64, u64)>,
+    kept: BTreeMap<ReceiptId, Kept>,
+    /// Those that wait, by their prints.
+    waiting: BTreeSet<(u64, ReceiptId)>,
+    /// Connections that ended, in order. Of some nothing waits any more.
+    ended: VecDeque<u64>,
 }
 
 #[derive(Clone, Debug)]
@@ -90,18 +118,52 @@ impl Book {
     /// A connection has ended. `goodbye`: its client had every reply, and wanted no more.
     pub fn connection_ended(&mut self, connection: u64, goodbye: bool) {
         let until = self.now.after(WAITS);
-        let Some(kept) = self.receipts.kept.get_mut(&connection).filter(|kept| kept.until.is_none()) else { return };
-        if goodbye && !broken(Mutant::GoodbyeIgnored) {
-            return self.emit(Fact::ReceiptsDropped { connections: vec![connection] });
+        let kept = self.receipts.kept.range_mut(ReceiptId::all_of(connection));
+        let living: Vec<(ReceiptId, &mut Kept)> =
+            kept.filter(|(_, kept)| kept.until.is_none()).map(|(id, kept)| (*id, kept)).collect();
+        if living.is_empty() {
+            return;
         }
-        kept.until = Some(until);
-        self.receipts.waiting.insert((kept.print, connection));
+        if goodbye && !broken(Mutant::GoodbyeIgnored) {
+            let receipts = living.into_iter().map(|(id, _)| id).collect();
+            return self.emit(Fact::ReceiptsDropped { receipts });
+        }
+        for (id, kept) in living {
+            kept.until = Some(until);
+            self.receipts.waiting.insert((kept.print, id));
+        }
         self.timers.insert((until, Timer::Receipt(connection)));
+        self.receipts.ended.push_back(connection);
+        self.bound_receipts();
     }
 
     /// Numbers below this one were given to connections.
     pub fn connections_end(&self) -> u64 {
-        self.receipts.kept.last_key_value().map_or(0, |(connection, _)| connection + 1)
+        self.receipts.kept.last_key_value().map_or(0, |(id, _)| id.connection + 1)
+    }
+
+    /// The receipts of a connection.
+    fn receipts_of(&self, connection: u64) -> Vec<ReceiptId> {
+        self.receipts.kept.range(ReceiptId::all_of(connection)).map(|(id, _)| *id).collect()
+    }
+
+    /// Those of a connection that have waited long enough.
+    pub(super) fn receipts_due(&self, connection: u64) -> Vec<ReceiptId> {
+        let kept = self.receipts.kept.range(ReceiptId::all_of(connection));
+        kept.filter(|(_, kept)| kept.until.is_some_and(|until| until <= self.now)).map(|(id, _)| *id).collect()
+    }
+
+    fn bound_receipts(&mut self) {
+        while let Some(oldest) = self.receipts.ended.front().copied() {
+            let receipts = self.receipts_of(oldest);
+            if !receipts.is_empty() && self.receipts.waiting.len() <= WAITING_MAX {
+                return;
+            }
+            self.receipts.ended.pop_front();
+            if !receipts.is_empty() {
+                self.emit(Fact::ReceiptsDropped { receipts });
+            }
+        }
     }
 
     /// The units that this very call was handed before, as far as the worker still has them: with a whole lease again.
@@ -140,49 +202,58 @@ impl Book {
     }
 
     /// The newest receipt that waits for a call like this.
-    fn waiting_for(&self, call: CallId) -> Option<(u64, Receipt)> {
-        let CallId { print, .. } = call;
-        let (_, connection) = *self.receipts.waiting.range((print, 0)..=(print, u64::MAX)).next_back()?;
-        let receipt = self.receipts.kept[&connection].receipt.clone();
-        (!broken(Mutant::ResentDoneTwice)).then_some((connection, receipt))
+    fn waiting_for(&self, call: CallId) -> Option<(ReceiptId, Receipt)> {
+        let of = |connection, place| (call.print, ReceiptId { connection, place });
+        let (_, id) = *self.receipts.waiting.range(of(0, 0)..=of(u64::MAX, u8::MAX)).next_back()?;
+        let receipt = self.receipts.kept[&id].receipt.clone();
+        (!broken(Mutant::ResentDoneTwice)).then_some((id, receipt))
     }
 
     /// The reply may be lost again.
-    fn take_over(&mut self, old: u64, call: CallId, receipt: Receipt) {
-        self.emit(Fact::ReceiptsDropped { connections: vec![old] });
+    fn take_over(&mut self, old: ReceiptId, call: CallId, receipt: Receipt) {
+        self.emit(Fact::ReceiptsDropped { receipts: vec![old] });
         self.emit(Fact::ReceiptKept { call, receipt });
     }
 
     pub(super) fn receipt_kept(&mut self, call: CallId, receipt: &Receipt, until: Option<Timestamp>) {
-        let CallId { connection, print } = call;
-        self.receipt_dropped(connection);
-        if let Some(until) = until {
-            self.receipts.waiting.insert((print, connection));
-            self.timers.insert((until, Timer::Receipt(connection)));
+        let (id, print) = (call.receipt(), call.print);
+        self.receipt_dropped(id);
+        if broken(Mutant::OnlyLastKnown) {
+            self.receipts_of(id.connection).into_iter().for_each(|other| self.receipt_dropped(other));
         }
-        self.receipts.kept.insert(connection, Kept { print, receipt: receipt.clone(), until });
+        if let Some(until) = until {
+            self.receipts.waiting.insert((print, id));
+            self.timers.insert((until, Timer::Receipt(id.connection)));
+        }
+        self.receipts.kept.insert(id, Kept { print, receipt: receipt.clone(), until });
     }
 
-    pub(super) fn receipt_dropped(&mut self, connection: u64) {
-        if let Some(Kept { print, until: Some(until), .. }) = self.receipts.kept.remove(&connection) {
-            self.receipts.waiting.remove(&(print, connection));
-            self.timers.remove(&(until, Timer::Receipt(connection)));
+    pub(super) fn receipt_dropped(&mut self, id: ReceiptId) {
+        if let Some(Kept { print, until: Some(until), .. }) = self.receipts.kept.remove(&id) {
+            self.receipts.waiting.remove(&(print, id));
+            if self.receipts_of(id.connection).is_empty() {
+                self.timers.remove(&(until, Timer::Receipt(id.connection)));
+            }
         }
     }
 
     /// What was read from disk: the connection broke at the latest when the process before this one ended.
     pub(super) fn receipt_restored(&mut self, row: &ReceiptRow) {
         self.receipt_kept(row.call, &row.receipt, Some(self.now.after(WAITS)));
+        if self.receipts.ended.back() != Some(&row.call.connection) {
+            self.receipts.ended.push_back(row.call.connection);
+        }
     }
 
-    /// Every receipt, by connection.
+    /// Every receipt, by connection and place.
     pub fn receipts(&self) -> impl Iterator<Item = ReceiptRow> + '_ {
-        self.receipts.kept.keys().filter_map(|connection| self.receipt_row(*connection))
+        self.receipts.kept.keys().filter_map(|id| self.receipt_row(*id))
     }
 
     /// The row of a receipt.
-    pub fn receipt_row(&self, connection: u64) -> Option<ReceiptRow> {
-        let Kept { print, receipt, .. } = self.receipts.kept.get(&connection)?;
-        Some(ReceiptRow { call: CallId { connection, print: *print }, receipt: receipt.clone() })
+    pub fn receipt_row(&self, id: ReceiptId) -> Option<ReceiptRow> {
+        let Kept { print, receipt, .. } = self.receipts.kept.get(&id)?;
+        let call = CallId { connection: id.connection, place: id.place, print: *print };
+        Some(ReceiptRow { call, receipt: receipt.clone() })
     }
 }

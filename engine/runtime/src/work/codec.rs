@@ -6,8 +6,8 @@ use std::time::Duration;
 use berth_core::{
     Timestamp,
     work::{
-        CallId, LockPath, LockRow, Locker, Priority, Receipt, ReceiptRow, SpecId, SpecMeta, SpecName, SpecRow,
-        SpecSettings, UnitBody, UnitKey, UnitPlace, UnitStanding, WorkerId, WorkerRow,
+        CallId, LockPath, LockRow, Locker, Priority, Receipt, ReceiptId, ReceiptRow, SpecId, SpecMeta, SpecName,
+        SpecRow, SpecSettings, UnitBody, UnitKey, UnitPlace, UnitStanding, WorkerId, WorkerRow,
     },
 };
 use berth_proto::store as pb;
@@ -203,6 +203,14 @@ pub(super) fn decode_lock(row: &[u8]) -> Result<LockRow, CodecError> {
     })
 }
 
+/// Key of a receipt's row.
+pub(super) fn receipt_key(id: ReceiptId) -> [u8; 9] {
+    let mut key = [0; 9];
+    key[..8].copy_from_slice(&id.connection.to_be_bytes());
+    key[8] = id.place;
+    key
+}
+
 pub(super) fn encode_receipt(row: &ReceiptRow, out: &mut Vec<u8>) {
     let receipt = match &row.receipt {
         Receipt::Said(said) => pb::work_receipt::Receipt::Said(copy(said)),
@@ -218,7 +226,8 @@ pub(super) fn encode_receipt(row: &ReceiptRow, out: &mut Vec<u8>) {
 }
 
 pub(super) fn decode_receipt(key: &[u8], row: &[u8]) -> Result<ReceiptRow, CodecError> {
-    let connection = u64::from_be_bytes(key.try_into().map_err(|_| CodecError::Field("key"))?);
+    let Some((connection, [place])) = key.split_first_chunk::<8>() else { return Err(CodecError::Field("key")) };
+    let (connection, place) = (u64::from_be_bytes(*connection), *place);
     let row = pb::WorkReceipt::decode(row)?;
     let receipt = match row.receipt.ok_or(CodecError::Field("receipt"))? {
         pb::work_receipt::Receipt::Said(said) => Receipt::Said(said[..].into()),
@@ -228,7 +237,7 @@ pub(super) fn decode_receipt(key: &[u8], row: &[u8]) -> Result<ReceiptRow, Codec
             units: handed.keys.iter().map(|key| UnitKey::from(&key[..])).zip(handed.attempts).collect(),
         },
     };
-    Ok(ReceiptRow { call: CallId { connection, print: row.print }, receipt })
+    Ok(ReceiptRow { call: CallId { connection, place, print: row.print }, receipt })
 }
 
 /// Appends a record of the feed.
@@ -336,8 +345,8 @@ mod tests {
         assert_eq!(decode_lock(&encoded(|out| encode_lock(&row, out))).unwrap(), row);
         let (worker, units) = (WorkerId::from("w"), [("a".into(), 1), ("".into(), 7)].into());
         for receipt in [Receipt::Said([1, 2].into()), Receipt::Handed { worker, spec: SpecId(4), units }] {
-            let row = ReceiptRow { call: CallId { connection: 1 << 40, print: u64::MAX }, receipt };
-            let key = (1_u64 << 40).to_be_bytes();
+            let row = ReceiptRow { call: CallId { connection: 1 << 40, place: 7, print: u64::MAX }, receipt };
+            let key = receipt_key(ReceiptId { connection: 1 << 40, place: 7 });
             assert_eq!(decode_receipt(&key, &encoded(|out| encode_receipt(&row, out))).unwrap(), row);
         }
     }

@@ -191,6 +191,10 @@ impl WorkBook {
             if units.is_empty() {
                 return None;
             }
+            if let Some(call) = ask.call {
+                // The client may be gone without a word: who asks again is known from now on.
+                book.connection_ended(call.connection, false);
+            }
             let (sender, worker, inbox) = (sender.take()?, ask.worker.clone(), inbox.clone());
             Some(Box::new(move || {
                 if let (Err(units), Some(inbox)) = (sender.send(units), inbox.upgrade()) {

@@ -6,7 +6,7 @@ use std::collections::{BTreeSet, VecDeque};
 use berth_core::{
     Chooser, Timestamp,
     work::{
-        Book, Discarded, Fact, LockPath, STEP_MAX, SpecId, UnitKey, UnitPlace, WorkerId,
+        Book, Discarded, Fact, LockPath, ReceiptId, STEP_MAX, SpecId, UnitKey, UnitPlace, WorkerId,
         mutant::{Mutant, broken},
     },
 };
@@ -80,7 +80,7 @@ struct Touched {
     units: Vec<TouchedUnit>,
     workers: BTreeSet<WorkerId>,
     locks: BTreeSet<LockPath>,
-    receipts: BTreeSet<u64>,
+    receipts: BTreeSet<ReceiptId>,
 }
 
 /// In this order of fields: rows are written in the order of their keys.
@@ -260,10 +260,10 @@ impl WorkPartition {
             Fact::Locked { paths, .. } => touched.locks.extend(paths),
             Fact::ReceiptKept { call, .. } => {
                 if !broken(Mutant::ReceiptNotStored) {
-                    touched.receipts.insert(call.connection);
+                    touched.receipts.insert(ReceiptId { connection: call.connection, place: call.place });
                 }
             }
-            Fact::ReceiptsDropped { connections } => touched.receipts.extend(connections),
+            Fact::ReceiptsDropped { receipts } => touched.receipts.extend(receipts),
             Fact::Unlocked { paths } => {
                 if !broken(Mutant::UnlockNotStored) {
                     touched.locks.extend(paths);
@@ -290,9 +290,9 @@ impl WorkPartition {
                 None => batch.delete(Table::Workers, worker.as_bytes()),
             }
         }
-        for connection in touched.receipts {
-            let key = connection.to_be_bytes();
-            match self.book.receipt_row(connection) {
+        for receipt in touched.receipts {
+            let key = codec::receipt_key(receipt);
+            match self.book.receipt_row(receipt) {
                 Some(row) => batch.put(Table::WorkReceipts, &key, |out| codec::encode_receipt(&row, out)),
                 None => batch.delete(Table::WorkReceipts, &key),
             }

@@ -39,7 +39,9 @@ impl Clients {
                     return call;
                 }
                 self.calls += 1;
-                let call = call.once(CallId { connection, print: self.calls });
+                // Some do not wait for each reply.
+                let place = rng.below(3) as u8;
+                let call = call.once(CallId { connection, place, print: self.calls });
                 if call.id().is_some() {
                     self.sent.truncate(SENT - 1);
                     self.sent.push_front(call.clone());

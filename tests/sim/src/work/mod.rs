@@ -126,8 +126,13 @@ impl World {
         self.now = self.now.after(scene::pause(rng));
         let mut calls: Vec<Call> = (0..rng.below(4)).map(|_| self.clients.call(rng)).collect();
         // A door waits for what takes long before it says so.
-        let busy: Vec<u64> = self.begun.iter().filter_map(|(_, long)| long.connection()).collect();
-        calls.retain(|call| !matches!(call, Call::ConnectionEnded(connection, _) if busy.contains(connection)));
+        let mut busy: Vec<u64> = self.begun.iter().filter_map(|(_, long)| long.connection()).collect();
+        calls.retain(|call| {
+            if call.is_long() {
+                busy.extend(call.id().map(|id| id.connection));
+            }
+            !matches!(call, Call::ConnectionEnded(connection, _) if busy.contains(connection))
+        });
         let before = self.model.clone();
         self.model.advance(self.now);
         let (mut asks, mut expected) = (Vec::new(), Vec::new());

@@ -65,6 +65,7 @@ mod enabled {
             Mutant::LocksBelowIgnored => "a path is locked although something below it is",
             Mutant::ResentDoneTwice => "a call that is sent again, because its reply was lost, is done again",
             Mutant::GoodbyeIgnored => "a call like one of a client that has left is taken for that one",
+            Mutant::OnlyLastKnown => "of several calls that were under way only the last is known again",
             Mutant::StateRowKept => "the states of deleted units pile up on disk",
             Mutant::UnitRowKept => "a deleted unit is back after a restart",
             Mutant::DataNotStored => "what a worker reported of a unit is not stored",

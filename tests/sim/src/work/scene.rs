@@ -13,7 +13,8 @@ use crate::rng::Rng;
 pub(super) const SPECS: [&str; 4] = ["a", "b", "c", "d"];
 pub(super) const WORKERS: [&str; 4] = ["w1", "w2", "w3", "parent"];
 const KEYS: [&[u8]; 8] = [b"k0", b"k1", b"k2", b"\xff\x80", b"\0", b"", b"n9", b"n10"];
-const ELEMENTS: [&[u8]; 3] = [b"x", b"y", b"xx"];
+/// Values in CBOR, as the door has them: so that no two paths are the same bytes.
+const ELEMENTS: [&[u8]; 3] = [b"\x41x", b"\x41y", b"\x42xx"];
 
 /// Units of this scene hand on what stands behind an `O` in their data: key, priority and delay in a byte each.
 pub(super) struct Scene;

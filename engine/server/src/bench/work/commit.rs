@@ -65,7 +65,7 @@ fn turn(partition: &mut WorkPartition, round: u64, group: u64) -> Batch {
         specs: vec![spec.clone()],
         runtimes: vec![Value::default()],
         available_gb: None,
-        call: Some(CallId { connection: 0, print: round }),
+        call: Some(CallId { connection: 0, place: 0, print: round }),
     };
     let mut calls: Vec<Ask> = vec![call(move |book| book.get_work(&ask))];
     for number in (round.saturating_sub(1) * group..round * group).take(if round == 0 { 0 } else { group as usize }) {

@@ -80,7 +80,7 @@ impl Model {
 
     pub(super) fn receipt_lines(&self) -> Vec<String> {
         let mut receipts: Vec<&Receipt> = self.receipts.iter().collect();
-        receipts.sort_by_key(|receipt| receipt.call.connection);
+        receipts.sort_by_key(|receipt| (receipt.call.connection, receipt.call.place));
         let line = |receipt: &Receipt| match &receipt.answer {
             Answer::Said(said) => format!("{:?} said {said:?}", receipt.call),
             Answer::Handed(_, _, units, worker) => format!("{:?} {worker} {units:?}", receipt.call),
@@ -94,7 +94,8 @@ impl Model {
             let receipt = &self.receipts[*place];
             receipt.call.print == call.print && receipt.waits_until.is_some()
         };
-        (0..self.receipts.len()).filter(alike).max_by_key(|place| self.receipts[*place].call.connection)
+        let newest = |index: &usize| (self.receipts[*index].call.connection, self.receipts[*index].call.place);
+        (0..self.receipts.len()).filter(alike).max_by_key(newest)
     }
 
     fn take_over(&mut self, place: usize, call: CallId) {
@@ -103,7 +104,8 @@ impl Model {
     }
 
     fn keep(&mut self, call: CallId, answer: Answer) {
-        self.receipts.retain(|receipt| receipt.call.connection != call.connection);
+        let place = (call.connection, call.place);
+        self.receipts.retain(|receipt| (receipt.call.connection, receipt.call.place) != place);
         self.receipts.push(Receipt { call, answer, waits_until: None });
     }
 
