@@ -4,10 +4,11 @@ use std::{sync::Arc, time::Duration};
 
 use berth_coordinate::{Chaining, WorkService};
 use berth_proto::work::{
-    AddUnitsRequest, ControlSpecRequest, DeleteNamespaceRequest, DeleteSpecsRequest, DeleteUnitsRequest, Event,
-    EventsRequest, GetWorkRequest, HeartbeatRequest, ListLocksRequest, ListNamespacesRequest, ListSpecsRequest,
-    ListUnitsRequest, ListWorkersRequest, LockRequest, NewUnit, Path, SetSpecsRequest, UnitState, UnitUpdate,
-    UnlockRequest, UpdateUnitsRequest, WatchRequest, work_client::WorkClient,
+    AddUnitsRequest, ArchiveUnitsRequest, ControlSpecRequest, DeleteNamespaceRequest, DeleteSpecsRequest,
+    DeleteUnitsRequest, Event, EventsRequest, GetWorkRequest, HeartbeatRequest, ListLocksRequest,
+    ListNamespacesRequest, ListSpecsRequest, ListUnitsRequest, ListWorkersRequest, LockRequest, NewUnit, Path,
+    PrioritizeUnitsRequest, SetSpecsRequest, UnitState, UnitUpdate, UnlockRequest, UpdateUnitsRequest, WatchRequest,
+    prioritize_units_request::How, work_client::WorkClient,
 };
 use berth_runtime::{
     Committer,
@@ -235,6 +236,28 @@ async fn a_call_that_has_a_name_is_done_once() {
     }
     // What was refused was not done: it is tried again.
     assert_eq!(client.unlock(named("7", unlock)).await.unwrap_err().code(), Code::FailedPrecondition);
+}
+
+#[tokio::test]
+async fn priorities_are_set_and_adjusted_once() {
+    let mut client = with_spec().await;
+    add(&mut client, &["a", "b"]).await;
+    let prioritize = |key: &'static str, how: Option<How>| PrioritizeUnitsRequest {
+        namespace: MAIN.into(),
+        spec: "spec".into(),
+        keys: vec![key.into(), "none".into()],
+        how,
+    };
+    client.prioritize_units(prioritize("a", Some(How::Priority(1.5)))).await.unwrap();
+    for _ in 0..2 {
+        client.prioritize_units(named("1", prioritize("b", Some(How::Adjustment(1.0))))).await.unwrap();
+    }
+    let mut work = client.get_work(ask(1, 1)).await.unwrap().into_inner();
+    assert_eq!(work.message().await.unwrap().unwrap().units[0].key, "a", "1.5 is more than 1");
+    let nothing = client.prioritize_units(prioritize("b", None)).await.unwrap_err();
+    assert_eq!(nothing.code(), Code::InvalidArgument);
+    client.archive_units(ArchiveUnitsRequest { namespace: MAIN.into(), specs: Vec::new() }).await.unwrap();
+    assert_eq!(counts(&mut client).await, [1, 1, 0], "nothing is too old");
 }
 
 #[tokio::test]

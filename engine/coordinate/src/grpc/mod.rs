@@ -155,6 +155,21 @@ impl work_server::Work for WorkService {
         self.remove(request.into_inner(), name).await.map(Response::new)
     }
 
+    async fn prioritize_units(
+        &self,
+        request: Request<pb::PrioritizeUnitsRequest>,
+    ) -> Result<Response<pb::PrioritizeUnitsResponse>, Status> {
+        let name = Name::of("prioritize_units", &request);
+        self.prioritize(request.into_inner(), name).await.map(Response::new)
+    }
+
+    async fn archive_units(
+        &self,
+        request: Request<pb::ArchiveUnitsRequest>,
+    ) -> Result<Response<pb::ArchiveUnitsResponse>, Status> {
+        self.archive(request.into_inner()).await.map(Response::new)
+    }
+
     async fn get_work(&self, request: Request<pb::GetWorkRequest>) -> Result<Response<Self::GetWorkStream>, Status> {
         let name = Name::of("get_work", &request);
         self.get(request.into_inner(), name).map(Response::new)

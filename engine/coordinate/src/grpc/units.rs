@@ -1,8 +1,8 @@
 //! Work units: add, list, update, delete.
 
 use berth_core::work::{
-    Book, DeleteUnits, NewUnit, Priority, Refusal, STEP_MAX, SpecName, UnitKey, UnitQuery, UnitView, UpdateUnit,
-    WorkerId,
+    Book, DeleteUnits, NewUnit, Prioritize, Priority, Refusal, STEP_MAX, SpecName, UnitKey, UnitQuery, UnitView,
+    UpdateUnit, WorkerId,
 };
 use berth_proto::work as pb;
 use berth_runtime::work::Stopping;
@@ -109,6 +109,31 @@ impl WorkService {
         let stopping = |error: Stopping| Status::unavailable(error.to_string());
         let over = book.begin_steps(steps).await.map_err(stopping)?;
         over.await.map_err(stopping)?.map_err(|refusal| refused(&refusal))
+    }
+
+    pub(super) async fn prioritize(
+        &self,
+        request: pb::PrioritizeUnitsRequest,
+        call: Name,
+    ) -> Result<pb::PrioritizeUnitsResponse, Status> {
+        use pb::prioritize_units_request::How;
+        let (spec, keys) = (SpecName::from(&request.spec[..]), names::<UnitKey>(&request.keys));
+        let how = match request.how {
+            Some(How::Priority(priority)) => Prioritize::To(Priority::new(priority)),
+            Some(How::Adjustment(adjustment)) => Prioritize::By(adjustment),
+            None => return Err(Status::invalid_argument("one of priority and adjustment is expected")),
+        };
+        let done =
+            move |book: &mut Book| book.prioritize_units(&spec, &keys, how).map(|()| pb::PrioritizeUnitsResponse {});
+        Self::once(self.book(&request.namespace)?, call, done).await
+    }
+
+    pub(super) async fn archive(&self, request: pb::ArchiveUnitsRequest) -> Result<pb::ArchiveUnitsResponse, Status> {
+        let specs = (!request.specs.is_empty()).then(|| names::<SpecName>(&request.specs));
+        let steps = move |book: &mut Book| (!book.archive(specs.as_deref(), STEP_MAX)).then_some(());
+        let stopping = |error: Stopping| Status::unavailable(error.to_string());
+        self.book(&request.namespace)?.begin_steps(steps).await.map_err(stopping)?.await.map_err(stopping)?;
+        Ok(pb::ArchiveUnitsResponse {})
     }
 }
 

@@ -135,28 +135,30 @@ fn a_call_that_looks_the_same_is_another_call() {
 #[test]
 fn calls_that_were_under_way_together_are_each_done_once() {
     let server = with_units("('z', {})");
+    let mut other = server.client();
+    other.call(COUNT);
     let others = server.connections();
     let adds: Vec<String> = (0..64).map(|number| format!("add_work_units('p', [('{number}', {{}})])")).collect();
     let sent: Vec<u8> = (20..).zip(&adds).flat_map(|(id, add)| request(id, add)).collect();
     let mut client = server.client();
     client.send(&sent);
     // All of them were done when the last is seen; none of the replies was read.
-    while call(&server, 1, COUNT) != "({1: 65}, None)" {}
+    while other.call(COUNT) != "({1: 65}, None)" {}
     drop(client);
     server.wait_for_connections(others);
-    call(&server, 2, "del_work_units('p', {'all': True})");
+    other.call("del_work_units('p', {'all': True})");
     // The same again, as a client would who waits for none of them either.
     let mut client = server.client();
     client.send(&sent);
     for _ in &adds {
         assert_eq!(read_reply(&client.receive().unwrap()).1, "(True, None)");
     }
-    assert_eq!(call(&server, 3, COUNT), "({}, None)", "each is answered, and none is added again");
+    assert_eq!(other.call(COUNT), "({}, None)", "each is answered, and none is added again");
     drop(client);
     server.wait_for_connections(others);
     // Those replies were read.
     assert_eq!(call(&server, 20, &adds[0]), "(True, None)");
-    assert_eq!(call(&server, 3, COUNT), "({1: 1}, None)");
+    assert_eq!(other.call(COUNT), "({1: 1}, None)");
 }
 
 #[test]

@@ -27,7 +27,7 @@ pub(super) enum WorkCommand {
     Units(UnitsCommand),
     /// Workers that were heard of
     #[command(subcommand)]
-    Workers(ListCommand),
+    Workers(WorkersCommand),
     /// Locks that are held
     #[command(subcommand)]
     Locks(ListCommand),
@@ -121,6 +121,21 @@ pub(super) enum UnitsCommand {
         /// Keys; without any: all that have failed
         keys: Vec<String>,
     },
+    /// Give units another priority: units of a higher one are handed out first
+    #[command(group(clap::ArgGroup::new("how").required(true)))]
+    Prioritize {
+        /// Name of the spec
+        spec: String,
+        /// Keys
+        #[arg(required = true)]
+        keys: Vec<String>,
+        /// The new priority
+        #[arg(long, group = "how", value_name = "NUMBER", allow_negative_numbers = true)]
+        to: Option<f64>,
+        /// What is added to the old one
+        #[arg(long, group = "how", value_name = "NUMBER", allow_negative_numbers = true)]
+        by: Option<f64>,
+    },
     /// Delete units
     Delete {
         /// Name of the spec
@@ -139,6 +154,17 @@ pub(super) enum NamespacesCommand {
     Delete {
         /// Name of the namespace
         name: String,
+    },
+}
+
+#[derive(Subcommand)]
+pub(super) enum WorkersCommand {
+    /// All of them
+    List,
+    /// One worker, with what it tells of itself
+    Show {
+        /// Name of the worker
+        worker: String,
     },
 }
 

@@ -19,10 +19,10 @@ pub(super) async fn run(mut asking: Asking, from: u64, follow: bool) -> anyhow::
                 let line = json!({
                     "sequence": sequence, "at": at, "what": what, "name": name, "worker": worker, "keys": keys,
                 });
-                println!("{line}");
+                outln!("{line}");
             } else {
                 let parts = [at.to_string(), event.sequence.to_string(), what, name, worker, keys.join(" ")];
-                println!("{}", parts.into_iter().filter(|part| !part.is_empty()).collect::<Vec<_>>().join("  "));
+                outln!("{}", parts.into_iter().filter(|part| !part.is_empty()).collect::<Vec<_>>().join("  "));
             }
         }
     }

@@ -31,9 +31,11 @@ pub(super) fn run(args: &ImportArgs) -> anyhow::Result<ExitCode> {
         (None, None) => unreachable!("the command line asks for one of them"),
     }
     .context("the import stopped; run it again to go on")?;
-    println!(
+    outln!(
         "{} work specs, {} work units; {} of them were there already. The counts agree",
-        imported.specs, imported.units, imported.there
+        imported.specs,
+        imported.units,
+        imported.there
     );
     Ok(ExitCode::SUCCESS)
 }

@@ -18,7 +18,7 @@ use bytes::Bytes;
 use tonic::transport::Channel;
 
 pub(crate) use self::args::WorkArgs;
-use self::args::{ListCommand, WorkCommand};
+use self::args::{ListCommand, WorkCommand, WorkersCommand};
 use crate::admin;
 
 /// Answers may be as large as requests.
@@ -44,7 +44,8 @@ pub(crate) fn run(args: WorkArgs) -> anyhow::Result<ExitCode> {
         match command {
             WorkCommand::Specs(command) => specs::run(asking, command).await,
             WorkCommand::Units(command) => units::run(asking, command).await,
-            WorkCommand::Workers(ListCommand::List) => workers::list(asking).await,
+            WorkCommand::Workers(WorkersCommand::List) => workers::list(asking).await,
+            WorkCommand::Workers(WorkersCommand::Show { worker }) => workers::show(asking, &worker).await,
             WorkCommand::Locks(ListCommand::List) => workers::list_locks(asking).await,
             WorkCommand::Events { from, follow } => events::run(asking, from, follow).await,
             WorkCommand::Namespaces(command) => namespaces::run(asking, command).await,

@@ -45,9 +45,9 @@ async fn list(mut asking: Asking) -> anyhow::Result<()> {
         }
     }
     if asking.json {
-        println!("{}", json!({ "specs": specs.iter().map(to_json).collect::<Vec<_>>() }));
+        outln!("{}", json!({ "specs": specs.iter().map(to_json).collect::<Vec<_>>() }));
     } else if specs.is_empty() {
-        println!("there are no work specs in namespace {}", asking.namespace);
+        outln!("there are no work specs in namespace {}", asking.namespace);
     } else {
         let header = ["WORK SPEC", "STATE", "WEIGHT", "PRIORITY", "AVAILABLE", "PENDING", "FINISHED", "FAILED"];
         table::print(&header, specs.iter().map(row).collect());
@@ -59,7 +59,7 @@ async fn show(mut asking: Asking, spec: &str) -> anyhow::Result<()> {
     let request = ListSpecsRequest { namespace: asking.namespace, start: name(spec), limit: 1 };
     let found = answer(asking.client.list_specs(request).await)?.specs.pop().filter(|found| found.name == spec);
     let found = to_json(&found.with_context(|| format!("there is no work spec {spec:?}"))?);
-    println!("{}", if asking.json { found.to_string() } else { serde_json::to_string_pretty(&found)? });
+    outln!("{}", if asking.json { found.to_string() } else { serde_json::to_string_pretty(&found)? });
     Ok(())
 }
 
@@ -122,8 +122,8 @@ fn to_json(spec: &Spec) -> Value {
 /// The one for scripts, or the other for people.
 pub(super) fn tell(as_json: bool, json: &Value, words: &str) {
     if as_json {
-        println!("{json}");
+        outln!("{json}");
     } else {
-        println!("{words}");
+        outln!("{words}");
     }
 }

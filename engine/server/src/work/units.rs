@@ -1,7 +1,10 @@
 //! `berth work units`.
 
 use anyhow::Context;
-use berth_proto::work::{DeleteUnitsRequest, ListUnitsRequest, Unit, UnitState, UnitUpdate, UpdateUnitsRequest};
+use berth_proto::work::{
+    DeleteUnitsRequest, ListUnitsRequest, PrioritizeUnitsRequest, Unit, UnitState, UnitUpdate, UpdateUnitsRequest,
+    prioritize_units_request::How,
+};
 use bytes::Bytes;
 use serde_json::{Value, json};
 
@@ -32,12 +35,12 @@ pub(super) async fn run(mut asking: Asking, command: UnitsCommand) -> anyhow::Re
             let page = answer(asking.client.list_units(request).await)?;
             if asking.json {
                 let next = (!page.next.is_empty()).then(|| shown(&page.next));
-                println!("{}", json!({ "units": page.units.iter().map(to_json).collect::<Vec<_>>(), "next": next }));
+                outln!("{}", json!({ "units": page.units.iter().map(to_json).collect::<Vec<_>>(), "next": next }));
             } else {
                 let header = ["UNIT", "STATE", "PRIORITY", "ATTEMPTS", "WORKER", "SINCE OR UNTIL"];
                 table::print(&header, page.units.iter().map(row).collect());
                 if !page.next.is_empty() {
-                    println!("more: --start {}", shown(&page.next));
+                    outln!("more: --start {}", shown(&page.next));
                 }
             }
             Ok(())
@@ -51,10 +54,19 @@ pub(super) async fn run(mut asking: Asking, command: UnitsCommand) -> anyhow::Re
             };
             let unit = answer(asking.client.list_units(request).await)?.units.pop();
             let unit = to_json(&unit.with_context(|| format!("work spec {spec} has no unit {key:?}"))?);
-            println!("{}", if asking.json { unit.to_string() } else { serde_json::to_string_pretty(&unit)? });
+            outln!("{}", if asking.json { unit.to_string() } else { serde_json::to_string_pretty(&unit)? });
             Ok(())
         }
         UnitsCommand::Add { spec, file } => add::run(asking, &spec, &file).await,
+        UnitsCommand::Prioritize { spec, keys, to, by } => {
+            let count = keys.len();
+            let how = to.map(How::Priority).or(by.map(How::Adjustment));
+            let keys = keys.iter().map(|key| name(key)).collect();
+            let request = PrioritizeUnitsRequest { namespace: asking.namespace, spec: name(&spec), keys, how };
+            answer(asking.client.prioritize_units(request).await)?;
+            tell(asking.json, &json!({ "prioritized": count }), &format!("{count} units have another priority"));
+            Ok(())
+        }
         UnitsCommand::Retry { spec, keys } => retry(asking, &spec, &keys).await,
         UnitsCommand::Delete { spec, keys } => {
             let keys = keys.iter().map(|key| name(key)).collect();

@@ -1,6 +1,7 @@
 //! `berth work workers` and `berth work locks`.
 
-use berth_proto::work::{ListLocksRequest, ListWorkersRequest};
+use anyhow::Context;
+use berth_proto::work::{ListLocksRequest, ListWorkersRequest, Worker};
 use serde_json::{Value, json};
 
 use super::{Asking, shown, values};
@@ -8,29 +9,41 @@ use crate::admin::{answer, rfc3339, table};
 
 pub(super) async fn list(mut asking: Asking) -> anyhow::Result<()> {
     let workers = answer(asking.client.list_workers(ListWorkersRequest { namespace: asking.namespace }).await)?.workers;
-    let age = |age: &Option<prost_types::Duration>| age.as_ref().map_or(0, |age| age.seconds);
     if asking.json {
-        let workers = workers.iter().map(|worker| {
-            json!({
-                "worker": shown(&worker.worker),
-                "mode": values::to_json(&worker.mode),
-                "parent": (!worker.parent.is_empty()).then(|| shown(&worker.parent)),
-                "age_seconds": age(&worker.age),
-                "expires": rfc3339(worker.expires.as_ref()),
-                "data": values::to_json(&worker.data),
-            })
-        });
-        println!("{}", json!({ "workers": workers.collect::<Vec<_>>() }));
+        outln!("{}", json!({ "workers": workers.iter().map(to_json).collect::<Vec<_>>() }));
     } else if workers.is_empty() {
-        println!("no worker was heard of");
+        outln!("no worker was heard of");
     } else {
-        let row = |worker: &berth_proto::work::Worker| {
+        let row = |worker: &Worker| {
             let mode = text(&values::to_json(&worker.mode));
-            vec![shown(&worker.worker), mode, shown(&worker.parent), format!("{} s ago", age(&worker.age))]
+            vec![shown(&worker.worker), mode, shown(&worker.parent), format!("{} s ago", age(worker))]
         };
         table::print(&["WORKER", "MODE", "PARENT", "HEARD OF"], workers.iter().map(row).collect());
     }
     Ok(())
+}
+
+pub(super) async fn show(mut asking: Asking, worker: &str) -> anyhow::Result<()> {
+    let workers = answer(asking.client.list_workers(ListWorkersRequest { namespace: asking.namespace }).await)?.workers;
+    let found = workers.iter().find(|one| shown(&one.worker) == worker);
+    let found = to_json(found.with_context(|| format!("no worker {worker:?} was heard of"))?);
+    outln!("{}", if asking.json { found.to_string() } else { serde_json::to_string_pretty(&found)? });
+    Ok(())
+}
+
+fn age(worker: &Worker) -> i64 {
+    worker.age.as_ref().map_or(0, |age| age.seconds)
+}
+
+fn to_json(worker: &Worker) -> Value {
+    json!({
+        "worker": shown(&worker.worker),
+        "mode": values::to_json(&worker.mode),
+        "parent": (!worker.parent.is_empty()).then(|| shown(&worker.parent)),
+        "age_seconds": age(worker),
+        "expires": rfc3339(worker.expires.as_ref()),
+        "data": values::to_json(&worker.data),
+    })
 }
 
 pub(super) async fn list_locks(mut asking: Asking) -> anyhow::Result<()> {
@@ -41,9 +54,9 @@ pub(super) async fn list_locks(mut asking: Asking) -> anyhow::Result<()> {
             let until = rfc3339(lock.until.as_ref());
             json!({ "path": path(&lock.path), "locker": shown(&lock.locker), "until": until })
         });
-        println!("{}", json!({ "locks": locks.collect::<Vec<_>>() }));
+        outln!("{}", json!({ "locks": locks.collect::<Vec<_>>() }));
     } else if locks.is_empty() {
-        println!("nothing is locked");
+        outln!("nothing is locked");
     } else {
         let row = |lock: &berth_proto::work::HeldLock| {
             let path = path(&lock.path).iter().map(text).collect::<Vec<_>>().join("/");
