@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use berth_core::{JobId, Timestamp};
 use berth_plugin_host::{Limits, Listener, PluginLimits};
+use berth_runtime::plugins::events::{WorkChanged, WorkEvent, WorkEventKind};
 use berth_runtime::plugins::{
     Change, ConsumerError, EventsConsumer, FeedEvent, KvLimits, KvSnapshot, KvTransaction, KvView,
 };
@@ -36,6 +37,27 @@ fn what_is_written_while_events_are_handled_is_in_the_transaction() {
     assert_eq!(kv.get("seen").as_deref(), Some(&[4][..]));
     listener.on_events(&mut kv, &wish("fill")).unwrap();
     assert!(kv.writes().count() > 10);
+}
+
+#[test]
+fn what_happens_to_work_is_told_with_names_of_any_bytes() {
+    let (listener, mut kv) = (listener(), table());
+    let kinds = (0..=WorkEventKind::Unlocked as i32).filter_map(|kind| WorkEventKind::try_from(kind).ok());
+    let events: Vec<FeedEvent> = kinds
+        .enumerate()
+        .map(|(place, kind)| {
+            let keys = [&b"\xff\x00"[..], "\u{e9}".as_bytes(), b""].map(Into::into).to_vec();
+            let (name, worker) = (b"\xfe".as_slice().into(), b"w".as_slice().into());
+            let event = WorkEvent { at: 1, kind: kind.into(), name, worker, keys };
+            event_of_work(place as u64, event)
+        })
+        .collect();
+    listener.on_events(&mut kv, &events).unwrap();
+    assert_eq!(kv.get("seen").as_deref(), Some(&[22][..]));
+}
+
+fn event_of_work(sequence: u64, of: WorkEvent) -> FeedEvent {
+    event(sequence, Change::Work(Box::new(WorkChanged { namespace: "main".into(), event: of })))
 }
 
 #[test]

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use berth_e2e::{Plan, Site, within};
 
-use super::{call, fill, map, metrics, name};
+use super::{call, fill, map, name};
 use crate::plugins::{arg, component, plugin, who};
 
 /// What Coordinate serves with weights 4 and 6, when nothing is finished.
@@ -27,7 +27,7 @@ fn begin_anew(at: &str) {
 
 /// How often a plugin was called to choose.
 async fn calls(site: &Site, plugin: &str) -> u64 {
-    let text = metrics(site).await;
+    let text = site.metrics().await;
     let line = text.lines().find(|line| {
         line.starts_with("berth_plugin_guest_calls_total{")
             && line.contains(&format!("plugin=\"{plugin}\""))

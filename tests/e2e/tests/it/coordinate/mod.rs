@@ -2,6 +2,7 @@
 //! are called as bytes.
 
 mod choosing;
+mod events;
 mod namespaces;
 mod resent;
 mod survives;
@@ -12,7 +13,6 @@ use std::{
     time::Duration,
 };
 
-use berth_e2e::Site;
 use minicbor::{Decoder, Encoder, data::Tag};
 
 /// The bytes of values.
@@ -95,14 +95,4 @@ fn fill(address: &str, spec: &str, weight: u8, count: usize) {
         }
     });
     assert_eq!(call(address, "add_work_units", &[name(spec), units]), DONE);
-}
-
-/// What Prometheus is shown.
-async fn metrics(site: &Site) -> String {
-    use tokio::io::{AsyncReadExt, AsyncWriteExt};
-    let mut stream = tokio::net::TcpStream::connect(site.http()).await.expect("HTTP is served");
-    stream.write_all(b"GET /metrics HTTP/1.0\r\n\r\n").await.expect("it reads");
-    let mut text = String::new();
-    stream.read_to_string(&mut text).await.expect("it answers");
-    text
 }

@@ -3,7 +3,7 @@
 use berth_e2e::{Output, Plan, Site};
 use serde_json::json;
 
-use super::{call, cbor, fill, map, metrics, name};
+use super::{call, cbor, fill, map, name};
 
 async fn work(site: &Site, arguments: &[&str]) -> Output {
     let mut all = vec!["work"];
@@ -31,7 +31,7 @@ async fn namespaces_are_apart_and_survive_a_kill() {
     site.start().await;
 
     assert_eq!(work(&site, &["namespaces", "list"]).await.json(), json!({ "namespaces": ["main", "other"] }));
-    let shown = metrics(&site).await;
+    let shown = site.metrics().await;
     for line in [
         "berth_work_units{namespace=\"main\",state=\"available\"} 2",
         "berth_work_units{namespace=\"main\",state=\"pending\"} 1",
@@ -60,7 +60,7 @@ async fn nothing_new_is_taken_while_the_disk_has_less_than_its_reserve() {
     let read = std::io::Read::read(&mut stream, &mut reply).expect("the server answers");
     let text = String::from_utf8_lossy(&reply[..read]);
     assert!(text.contains("error") && text.contains("less than its reserve"), "{text}");
-    let shown = metrics(&site).await;
+    let shown = site.metrics().await;
     for line in [
         "berth_coordinate_errors_total{method=\"add_work_units\"} 1",
         "berth_coordinate_request_seconds_count{method=\"set_work_spec\"} 1",
