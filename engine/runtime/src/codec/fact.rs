@@ -193,7 +193,7 @@ pub fn decode_feed(bytes: &[u8]) -> Result<(Timestamp, Fact), CodecError> {
             Fact::AttemptLost { lease, session, code: lost.code, at }
         }
         Kind::AttemptFailed(of) => Fact::AttemptFailed(Box::new(AttemptFailed {
-            lease: read_lease(of.lease.clone())?,
+            lease: read_lease(of.lease)?,
             session: read_held(of.lease)?.1,
             failed: read_failed(of.failed.ok_or(CodecError::Field("failed"))?)?,
         })),
