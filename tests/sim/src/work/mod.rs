@@ -149,6 +149,8 @@ impl World {
         }
         self.go_on(&mut expected);
         expected.sort_unstable();
+        // Seldom, so that new units meet what old ones left.
+        self.partition.set_swept_max(if rng.chance(100) { self.swept_max } else { 0 });
         let turn = self.partition.step(self.now, asks);
         let commit = [Commit { fence: self.fence, batch: turn.batch }];
         // Before the write, between write and sync, after the sync, or not at all.
