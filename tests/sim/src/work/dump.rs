@@ -24,6 +24,7 @@ pub(super) fn dump(book: &Book) -> Vec<String> {
         lines.push(format!("{worker} {info:?} {:?}", book.child_units(&worker)));
     }
     lines.push(format!("{:?}", book.lock_owners(&all_paths())));
+    lines.extend(book.locks().iter().map(|lock| format!("{:?} {:?} until {:?}", lock.path, lock.locker, lock.until)));
     lines.extend(book.receipts().map(|row| match row.receipt {
         Receipt::Said(said) => format!("{:?} said {said:?}", row.call),
         Receipt::Handed { worker, units, .. } => format!("{:?} {worker} {units:?}", row.call),

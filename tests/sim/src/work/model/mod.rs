@@ -146,6 +146,8 @@ impl Model {
             lines.push(format!("{worker} {info:?} {:?}", self.child_units(&worker)));
         }
         lines.push(format!("{:?}", self.lock_owners(&all_paths())));
+        let lock = |(path, (locker, until)): (&_, &(_, _))| format!("{path:?} {locker:?} until {until:?}");
+        lines.extend(self.locks.iter().map(lock));
         lines.extend(self.receipt_lines());
         lines
     }
