@@ -51,16 +51,17 @@ impl Book {
         chosen.filter(|_| !broken(Mutant::ChoiceIgnored)).unwrap_or(best)
     }
 
-    fn ask_chooser(&self, now: Timestamp, index: SessionIx, chooser: &mut dyn Chooser) -> Option<JobIx> {
-        let session = self.session(index);
-        let instance = &*self.queue.instance_of(session.class).0;
-        if !chooser.asks(instance) {
+    fn ask_chooser(&mut self, now: Timestamp, index: SessionIx, chooser: &mut dyn Chooser) -> Option<JobIx> {
+        let class = self.session(index).class;
+        if !chooser.asks(&self.queue.instance_of(class).0) {
             return None;
         }
         let mut heads = self.heads_for(index);
         if heads.len() < 2 {
             return None;
         }
+        let session = self.session(index);
+        let instance = &*self.queue.instance_of(class).0;
         let truncated = self.keep_best(&mut heads);
         let lanes: Vec<_> = heads.iter().map(|head| self.lane_view(now, head)).collect();
         let worker = WorkerView {
@@ -79,7 +80,7 @@ impl Book {
 
     /// Of each lane the job that goes first among those that the bot may take. A claim is not for a policy to pass over:
     /// while there is one, only those that have one are there.
-    fn heads_for(&self, index: SessionIx) -> Vec<LaneHead> {
+    fn heads_for(&mut self, index: SessionIx) -> Vec<LaneHead> {
         let mut heads = self.queue.lane_heads(self.session(index).class);
         for job in self.picky.values().copied().filter(|job| self.may_take(index, *job)) {
             let (spot, limits) = (self.spot(job), self.queue.limits_of(self.job(job).line));

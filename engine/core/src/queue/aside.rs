@@ -63,7 +63,9 @@ impl Queue {
         lines.into_iter().flat_map(|(_, line)| self.lines[line.0 as usize].waiting.iter())
     }
 
-    /// The line of a job that stands in another lane from now on, or has other limits.
+    /// The line of a job that stands in another lane from now on, or has other limits. The numbers of its counters stay
+    /// as they are: they are set by [`Queue::bound`] when the job is counted where it belongs, so that a counter is not
+    /// full or free for a moment in between.
     pub(crate) fn change_line(
         &mut self,
         line: LineIx,
@@ -76,7 +78,7 @@ impl Queue {
         let instance = self.instance(line).clone();
         self.hold_requirements(class);
         let lane = self.enter_lane(&instance, key, weight, age);
-        let limits = self.enter_limits(&instance, limits, age);
+        let limits = self.enter_limits(&instance, limits, 0);
         self.enter_line(class, lane, limits)
     }
 

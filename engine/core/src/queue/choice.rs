@@ -1,7 +1,7 @@
 //! The lanes among which a policy may choose for a bot. Off the hot path: where no policy chooses, nothing of this is
 //! read.
 
-use super::{CapabilityIx, JobIx, LaneIx, LimitsIx, Place, Queue, group::Heads};
+use super::{CapabilityIx, JobIx, LaneIx, Place, Queue};
 use crate::LaneKey;
 
 /// The job of a lane that bots of a class would get.
@@ -30,14 +30,19 @@ impl Queue {
     }
 
     /// Of each such lane the first job of each kind of limits that may begin now.
-    pub(crate) fn lane_heads(&self, class: CapabilityIx) -> Vec<LaneHead> {
-        let group = &self.groups[self.capabilities[class.0 as usize].group.0 as usize];
-        let open = group.heads.iter().filter(|((_, limits), _)| !self.is_blocked(*limits));
-        let head = |(&(lane, limits), set): (&(LaneIx, LimitsIx), &Heads)| {
-            let (place, (_, job)) = set.first()?;
-            Some(LaneHead { lane, place, job, owed: self.is_owed(limits) })
-        };
-        open.filter_map(head).collect()
+    pub(crate) fn lane_heads(&mut self, class: CapabilityIx) -> Vec<LaneHead> {
+        let group = self.capabilities[class.0 as usize].group;
+        let mut found = Vec::new();
+        let mut position = 0;
+        while let Some((&(lane, limits), _)) = self.groups[group.0 as usize].heads.get_index(position) {
+            if self.is_blocked(limits) {
+                position += 1;
+            } else if let Some((place, job)) = self.true_head(group, position) {
+                found.push(LaneHead { lane, place, job, owed: self.is_owed(limits) });
+                position += 1;
+            }
+        }
+        found
     }
 
     /// How a lane stands.

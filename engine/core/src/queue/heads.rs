@@ -105,36 +105,20 @@ impl Queue {
                 continue;
             }
             let owed = self.is_owed(limits);
-            let Self { lines, groups, lanes, .. } = self;
-            let Group { heads, serves, .. } = &mut groups[group.0 as usize];
-            let (_, set) = heads.get_index_mut(position).expect("the position is within the map");
-            let head = loop {
-                let Some((place, (index, job))) = set.first() else { break None };
-                let line = lines.get(index.0 as usize);
-                let now = line.and_then(|line| line.waiting.first());
-                // The entry's line may be gone, and its number given to one that we do not serve: to which the job may
-                // have moved.
-                let ours =
-                    line.is_some_and(|line| line.lane == lane && line.limits == limits && serves.has(line.class.0));
-                // No two jobs have one place.
-                if now == Some((place, job)) && ours {
-                    break now;
-                }
-                set.pop_first();
-                if let Some((now, job)) = now.filter(|_| ours) {
-                    set.insert(now, (index, job));
-                }
-            };
-            let Some((place, job)) = head else {
-                heads.swap_remove_index(position);
+            let share =
+                |other: LaneIx| self.lanes.get(lane.0 as usize).map(|own| own.share_cmp(&self.lanes[other.0 as usize]));
+            // With many lanes most are out of the question by what they share: their heads need not be looked at. A lane
+            // that is gone is found out below.
+            if let Some((best_owed, best_lane, ..)) = best
+                && let Some(share) = share(best_lane)
+                && best_owed.cmp(&owed).then(share) == Ordering::Greater
+            {
+                position += 1;
                 continue;
-            };
+            }
+            let Some((place, job)) = self.true_head(group, position) else { continue };
             let better = best.is_none_or(|(other_owed, other, other_place, _)| {
-                let share = if lane == other {
-                    Ordering::Equal
-                } else {
-                    lanes[lane.0 as usize].share_cmp(&lanes[other.0 as usize])
-                };
+                let share = if lane == other { Ordering::Equal } else { self.share_cmp(lane, other) };
                 other_owed.cmp(&owed).then(share).then(place.cmp(&other_place)) == Ordering::Less
             });
             if better {
@@ -143,6 +127,32 @@ impl Queue {
             position += 1;
         }
         best.map(|(_, _, _, job)| job)
+    }
+
+    /// The head of the lane and limits at a position among a group's; entries that are not true any more are put right on
+    /// the way. `None`: there is none, and the position is another's now.
+    #[inline]
+    pub(super) fn true_head(&mut self, group: GroupIx, position: usize) -> Option<(Place, JobIx)> {
+        let Self { lines, groups, .. } = self;
+        let Group { heads, serves, .. } = &mut groups[group.0 as usize];
+        let (&(lane, limits), set) = heads.get_index_mut(position).expect("the position is within the map");
+        while let Some((place, (index, job))) = set.first() {
+            let line = lines.get(index.0 as usize);
+            let now = line.and_then(|line| line.waiting.first());
+            // The entry's line may be gone, and its number given to one that we do not serve: to which the job may have
+            // moved.
+            let ours = line.is_some_and(|line| line.lane == lane && line.limits == limits && serves.has(line.class.0));
+            // No two jobs have one place.
+            if now == Some((place, job)) && ours {
+                return now;
+            }
+            set.pop_first();
+            if let Some((now, job)) = now.filter(|_| ours) {
+                set.insert(now, (index, job));
+            }
+        }
+        heads.swap_remove_index(position);
+        None
     }
 
     /// A bot of the class took the head of the line. Its group puts its entry right while the line is at hand: when it

@@ -70,11 +70,17 @@ impl Naive {
         self.freed.extend(freed);
     }
 
+    /// A counter that its last job has left is gone, whoever names it later: nothing was passed over for it.
+    pub(super) fn forget_unnamed(&mut self) {
+        let freed = std::mem::take(&mut self.freed);
+        self.freed = freed.into_iter().filter(|key| self.is_named(key)).collect();
+    }
+
     /// After each event: where a counter has room again, bots that ask are served as they came.
     pub(super) fn serve_freed(&mut self, now: Timestamp) {
+        self.forget_unnamed();
         let freed = std::mem::take(&mut self.freed);
-        // A counter that its last job has left is gone: nothing was passed over for it.
-        if !freed.iter().any(|key| !self.is_full(key) && self.is_named(key)) {
+        if !freed.iter().any(|key| !self.is_full(key)) {
             return;
         }
         loop {

@@ -38,6 +38,7 @@ impl Naive {
             let (affinities, lane_key) = (item.affinities.clone(), lane.clone());
             let placed = JobPlaced { job: id, lane: lane_key, weight, rank, limits: limits.clone(), affinities, again };
             self.facts.push(Fact::JobPlaced(Box::new(placed)));
+            self.forget_unnamed();
             self.set_weight(&instance, &lane, weight);
             self.set_limits(&instance, &limits);
             self.serve(now, id);
