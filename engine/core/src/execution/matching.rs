@@ -19,7 +19,7 @@ use crate::{
 pub const PAIRS_MAX: usize = 1_024;
 
 /// When nobody could say, it is asked again after this time.
-const ASK_AGAIN: Duration = Duration::from_secs(5);
+const ASK_AGAIN: Duration = Duration::from_millis(500);
 
 /// When no answer came at all.
 const LOST_AFTER: Duration = Duration::from_secs(60);

@@ -3,7 +3,7 @@
 use super::*;
 use berth_core::{JobClass, MatchAsked, Matched};
 
-const FAULT: Duration = Duration::from_secs(5);
+const FAULT: Duration = Duration::from_millis(500);
 const LOST: Duration = Duration::from_secs(60);
 
 /// A class of jobs, and what bots offer.

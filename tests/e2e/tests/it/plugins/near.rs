@@ -48,13 +48,20 @@ async fn begin(site: &Site, name: &str, of: RequestMetadata) -> (Operation, Stre
 }
 
 /// A job of a package, in one of three builds.
-async fn begin_in(site: &Site, package: char, number: usize) -> Streaming<Operation> {
+async fn begin_in(site: &Site, package: char, number: usize) -> (Operation, Streaming<Operation>) {
     let of = RequestMetadata {
         target_id: format!("//{package}:lib{number}"),
         tool_invocation_id: format!("build-{}", number % 3),
         ..RequestMetadata::default()
     };
-    begin(site, &format!("{package}{number}"), of).await.1
+    begin(site, &format!("{package}{number}"), of).await
+}
+
+/// Waits for the end, which the first message may have told.
+async fn end((first, stream): (Operation, Streaming<Operation>)) {
+    if !first.done {
+        last(stream).await;
+    }
 }
 
 /// Tells what it has got and gets, and finishes it at once, for ever.
@@ -96,7 +103,7 @@ async fn bots_of_packages(config: &'static str) -> BTreeMap<char, Vec<String>> {
     let mut served = BTreeMap::<char, Vec<String>>::new();
     for (number, package) in KEYS.chars().enumerate() {
         ask(&site, 2).await;
-        last(begin_in(&site, package, number).await).await;
+        end(begin_in(&site, package, number).await).await;
         let (bot, _) = within("a bot tells", told.recv()).await.expect("bots live");
         served.entry(package).or_default().push(bot);
     }
@@ -131,8 +138,8 @@ async fn in_a_queue_of_many_lanes_bots_find_their_packages() {
     }
     let mut tasks = JoinSet::new();
     bots.into_iter().for_each(|bot| drop(tasks.spawn(work(bot, tell.clone()))));
-    for stream in streams {
-        last(stream).await;
+    for begun in streams {
+        end(begun).await;
     }
     for _ in 0..26 {
         let (bot, job) = within("a bot tells", told.recv()).await.expect("bots live");
