@@ -8,6 +8,7 @@ use berth_runtime::plugins::{ConsumerError, FeedEvent, KvTransaction};
 use crate::bindings::v1::events as wit;
 use crate::bindings::v1::types::PropertyParam;
 use crate::convert::set_for_guest;
+use crate::load::hex;
 use crate::plugin::{Call, EXPORTED, Plugin};
 use crate::stats::Function;
 
@@ -43,36 +44,30 @@ struct Ids {
 impl Ids {
     fn of(change: &Change) -> Self {
         let one = |first: String| Self { first, ..Self::default() };
+        let two = |first: String, second: String| Self { first, second, ..Self::default() };
         match change {
-            Change::JobCreated(created) => {
-                Self { first: created.job.to_string(), second: created.action.to_string(), keys: Vec::new() }
-            }
+            Change::JobCreated(created) => two(created.job.to_string(), created.action.to_string()),
             Change::JobPlaced(placed) => one(placed.job.to_string()),
             Change::OperationCreated(operation)
             | Change::OperationCancelled(operation)
-            | Change::OperationDeleted(operation) => {
-                Self { first: operation.operation.to_string(), second: operation.job.to_string(), keys: Vec::new() }
-            }
+            | Change::OperationDeleted(operation) => two(operation.operation.to_string(), operation.job.to_string()),
             Change::LeaseOffered(lease) | Change::LeaseStarted(lease) | Change::LeaseWithdrawn(lease) => {
-                Self { first: lease.lease.job.to_string(), second: lease.session.to_string(), keys: Vec::new() }
+                two(lease.lease.job.to_string(), lease.session.to_string())
             }
-            Change::AttemptFailed(failed) => {
-                Self { first: failed.lease.job.to_string(), second: failed.session.to_string(), keys: Vec::new() }
-            }
+            Change::AttemptFailed(failed) => two(failed.lease.job.to_string(), failed.session.to_string()),
             Change::AttemptDecided(decided) => one(decided.job.to_string()),
             Change::DelayEnded(job) => one(job.to_string()),
-            Change::JobCompleted(completed) => Self {
-                first: completed.job.to_string(),
-                second: completed.session.map(|session| session.to_string()).unwrap_or_default(),
-                keys: Vec::new(),
-            },
+            Change::JobCompleted(completed) => two(
+                completed.job.to_string(),
+                completed.session.map_or_else(String::new, |session| session.to_string()),
+            ),
             Change::JobDeleted(job) => one(job.to_string()),
             Change::SessionOpened(session) | Change::SessionChanged(session) => one(session.session.to_string()),
             Change::SessionClosed(closed) => one(closed.session.to_string()),
             Change::Work(changed) => {
                 let event = &changed.event;
                 let is_lock = matches!(event.kind(), Kind::Locked | Kind::Unlocked);
-                let key = |key: &[u8]| if is_lock { hexadecimal(key) } else { text(key) };
+                let key = |key: &[u8]| if is_lock { hex(key) } else { text(key) };
                 let keys = event.keys.iter().map(|one| key(one)).collect();
                 Self { first: text(&event.name), second: text(&event.worker), keys }
             }
@@ -109,10 +104,6 @@ fn text(name: &[u8]) -> String {
         Ok(text) => text.to_owned(),
         Err(_) => name.escape_ascii().to_string(),
     }
-}
-
-fn hexadecimal(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 fn record<'a>(event: &'a FeedEvent, ids: &'a Ids, lists: &'a Lists<'a>) -> wit::Event<'a> {

@@ -105,23 +105,22 @@ impl Queue {
                 continue;
             }
             let owed = self.is_owed(limits);
-            let share =
-                |other: LaneIx| self.lanes.get(lane.0 as usize).map(|own| own.share_cmp(&self.lanes[other.0 as usize]));
-            // With many lanes most are out of the question by what they share: their heads need not be looked at. A lane
-            // that is gone is found out below.
-            if let Some((best_owed, best_lane, ..)) = best
-                && let Some(share) = share(best_lane)
-                && best_owed.cmp(&owed).then(share) == Ordering::Greater
-            {
+            // With many lanes most are out of the question by what they share: their heads need not be looked at. Of a
+            // lane that is gone it is found out below that there is no head.
+            let share = match best {
+                None => Ordering::Less,
+                Some((best_owed, best_lane, ..)) => {
+                    let own = self.lanes.get(lane.0 as usize);
+                    let share = own.map_or(Ordering::Less, |own| own.share_cmp(&self.lanes[best_lane.0 as usize]));
+                    best_owed.cmp(&owed).then(share)
+                }
+            };
+            if share == Ordering::Greater {
                 position += 1;
                 continue;
             }
             let Some((place, job)) = self.true_head(group, position) else { continue };
-            let better = best.is_none_or(|(other_owed, other, other_place, _)| {
-                let share = if lane == other { Ordering::Equal } else { self.share_cmp(lane, other) };
-                other_owed.cmp(&owed).then(share).then(place.cmp(&other_place)) == Ordering::Less
-            });
-            if better {
+            if best.is_none_or(|(.., best_place, _)| share.then(place.cmp(&best_place)) == Ordering::Less) {
                 best = Some((owed, lane, place, job));
             }
             position += 1;

@@ -38,7 +38,8 @@ pub struct CallId {
 }
 
 impl CallId {
-    fn receipt(self) -> ReceiptId {
+    /// The receipt that the call leaves.
+    pub fn receipt(self) -> ReceiptId {
         ReceiptId { connection: self.connection, place: self.place }
     }
 }

@@ -6,7 +6,7 @@
 use std::{
     collections::BTreeMap,
     ops::ControlFlow,
-    sync::{Arc, PoisonError, RwLock},
+    sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard},
 };
 
 use tokio::{
@@ -89,6 +89,17 @@ struct Inner {
     directory: Mutex<Directory>,
 }
 
+impl Inner {
+    // A panic of whoever held them leaves them whole: each change is one insertion or removal.
+    fn books(&self) -> RwLockReadGuard<'_, BTreeMap<String, WorkBook>> {
+        self.books.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn books_mut(&self) -> RwLockWriteGuard<'_, BTreeMap<String, WorkBook>> {
+        self.books.write().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
 struct Directory {
     fence: Fence,
     next: u32,
@@ -117,8 +128,8 @@ impl Namespaces {
     ) -> Result<(Self, mpsc::UnboundedReceiver<String>), RecoverError> {
         let fence = store.acquire(DIRECTORY)?;
         let rows = read(&**store)?;
-        let next = rows.values().map(|(number, _)| number + 1).max().unwrap_or(OTHERS).max(last(&**store)?);
         let (ended, told) = mpsc::unbounded_channel();
+        let next = last(&**store)?;
         let directory = Directory { fence, next, committer: Some(committer), open: BTreeMap::new(), ended };
         let inner = Inner {
             store: store.clone(),
@@ -152,7 +163,7 @@ impl Namespaces {
 
     /// The book of a namespace, if there is one.
     pub fn get(&self, name: &str) -> Option<WorkBook> {
-        self.0.books.read().unwrap_or_else(PoisonError::into_inner).get(name).cloned()
+        self.0.books().get(name).cloned()
     }
 
     /// The book of a namespace, which is made if there is none yet.
@@ -187,7 +198,7 @@ impl Namespaces {
             return Err(NamespaceError::First(name.to_owned()));
         }
         let mut directory = self.0.directory.lock().await;
-        let Some(book) = self.0.books.write().unwrap_or_else(PoisonError::into_inner).remove(name) else {
+        let Some(book) = self.0.books_mut().remove(name) else {
             return Ok(false);
         };
         self.0.changes.send_modify(|number| *number += 1);
@@ -206,7 +217,7 @@ impl Namespaces {
 
     /// Every namespace with its book, by name.
     pub fn all(&self) -> Vec<(String, WorkBook)> {
-        let books = self.0.books.read().unwrap_or_else(PoisonError::into_inner);
+        let books = self.0.books();
         books.iter().map(|(name, book)| (name.clone(), book.clone())).collect()
     }
 
@@ -240,7 +251,7 @@ impl Namespaces {
             }
         });
         directory.open.insert(name.to_owned(), Opened { partition, driver });
-        self.0.books.write().unwrap_or_else(PoisonError::into_inner).insert(name.to_owned(), book.clone());
+        self.0.books_mut().insert(name.to_owned(), book.clone());
         self.0.changes.send_modify(|number| *number += 1);
         Ok(book)
     }

@@ -260,7 +260,7 @@ impl WorkPartition {
             Fact::Locked { paths, .. } => touched.locks.extend(paths),
             Fact::ReceiptKept { call, .. } => {
                 if !broken(Mutant::ReceiptNotStored) {
-                    touched.receipts.insert(ReceiptId { connection: call.connection, place: call.place });
+                    touched.receipts.insert(call.receipt());
                 }
             }
             Fact::ReceiptsDropped { receipts } => touched.receipts.extend(receipts),

@@ -13,6 +13,7 @@ use berth_core::{
     },
 };
 use berth_proto::store::WorkEventKind as Kind;
+use minicbor::Encoder;
 
 use super::codec;
 use crate::store::Batch;
@@ -217,12 +218,9 @@ fn is_of(fact: &Fact, of: SpecId, unit: &UnitKey) -> bool {
 
 /// A path as an array in CBOR: its elements are values in CBOR already.
 fn path(path: &LockPath) -> Name {
-    let count = path.len();
-    let head: &[u8] = match u8::try_from(count) {
-        Ok(short @ 0..24) => &[0x80 | short],
-        Ok(short) => &[0x98, short],
-        Err(_) => &[&[0x9a], &u32::try_from(count).expect("frames are shorter").to_be_bytes()[..]].concat(),
-    };
-    let elements = path.iter().flat_map(|element| element.iter());
-    head.iter().chain(elements).copied().collect()
+    let mut array = Encoder::new(Vec::new());
+    array.array(path.len() as u64).expect("memory takes what is written to it");
+    let mut bytes = array.into_writer();
+    path.iter().for_each(|element| bytes.extend_from_slice(element));
+    bytes.into()
 }
