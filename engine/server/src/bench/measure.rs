@@ -2,12 +2,16 @@
 
 use std::{
     fs::{self, File},
-    io::Write,
+    io::{Read, Write},
+    os::unix::net::UnixStream,
     path::Path,
+    thread,
     time::{Duration, Instant},
 };
 
 use rustix::time::{ClockId, clock_gettime};
+
+use super::child::Cores;
 
 /// CPU time of this thread.
 #[derive(Clone, Copy)]
@@ -59,6 +63,31 @@ pub(super) fn peak_bytes_of(pid: u32) -> Option<u64> {
     let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
     let kib: u64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
     Some(kib << 10)
+}
+
+/// Median time of a byte to a thread on the server's core and back, each time after a pause: what the machine itself takes
+/// to wake two idle cores.
+pub(super) fn wake_p50(cores: &Cores, pause: Duration) -> anyhow::Result<Duration> {
+    const ROUNDS: usize = 200;
+    let (mut near, mut far) = UnixStream::pair()?;
+    let echo = cores.as_server(|| {
+        thread::spawn(move || {
+            let mut byte = [0];
+            while far.read_exact(&mut byte).and_then(|()| far.write_all(&byte)).is_ok() {}
+        })
+    })?;
+    let mut times = Vec::with_capacity(ROUNDS);
+    for _ in 0..ROUNDS {
+        thread::sleep(pause);
+        let start = Instant::now();
+        near.write_all(&[1])?;
+        near.read_exact(&mut [0])?;
+        times.push(start.elapsed());
+    }
+    drop(near);
+    echo.join().expect("the echo does not panic");
+    times.sort();
+    Ok(times[ROUNDS / 2])
 }
 
 /// Median time of an append of 4 KiB with fdatasync in this folder.

@@ -59,7 +59,12 @@ pub(super) fn run(folder: &Path, queued: u64) -> anyhow::Result<Report> {
 
         // Opened anew, so that neither of the two finds blocks in memory that the other did not.
         let store: Arc<dyn Store> = Arc::new(RocksStore::open(&path, &RocksOptions::default())?);
+        let held = Arc::downgrade(&store);
         let times = runtime.block_on(restart(store))?;
+        // The threads that commit and load let go of it a moment after the driver has ended.
+        while held.strong_count() > 0 {
+            std::thread::sleep(Duration::from_millis(1));
+        }
         let (recovered, lease, loaded) = times;
         let ratio = lease / scan;
         ratios.push(ratio);
