@@ -23,6 +23,8 @@ pub struct WorkerView<'a> {
     pub busy: u32,
     /// Leases that it may have.
     pub slots: u32,
+    /// Affinity keys of the jobs that it was given in this session, the newest last, each once: at most 16.
+    pub recent: &'a [&'a str],
 }
 
 /// A lane that has a job for the bot.

@@ -127,7 +127,7 @@ fn others() {
 }
 
 fn choosing(policy: &Arc<berth_plugin_host::PluginPolicy>) {
-    let worker = WorkerView { instance: "main", bot_id: "bot", capabilities: &[], busy: 0, slots: 4 };
+    let worker = WorkerView { instance: "main", bot_id: "bot", capabilities: &[], busy: 0, slots: 4, recent: &[] };
     let head_waited = Duration::from_secs(1);
     let view = LaneView { name: INVOCATION, weight: 1, queued: 10, running: 2, head_waited, head_rank: 0 };
     let mut chooser = policy.chooser();

@@ -156,7 +156,8 @@ fn answers(host: &Host, mut numbers: Numbers, time: Duration) {
         let pruned: Vec<_> = (0..1 + numbers.below(20)).map(over).collect();
         assert_eq!(policy.before_prune(&pruned).len(), pruned.len());
         let (capabilities, views) = ([set], [lane("a"), lane("b")]);
-        let worker = WorkerView { instance: "main", bot_id: "bot", capabilities: &capabilities, busy: 0, slots: 1 };
+        let worker =
+            WorkerView { instance: "main", bot_id: "bot", capabilities: &capabilities, busy: 0, slots: 1, recent: &[] };
         chooser.begin();
         assert!(chooser.choose(&worker, &views, false).is_none_or(|index| index < views.len()));
     }

@@ -179,6 +179,7 @@ fn call(
         capabilities: &capabilities,
         busy: worker.busy,
         slots: worker.slots,
+        recent: worker.recent,
     };
     let views = Lanes {
         name: &names,

@@ -136,11 +136,21 @@ pub struct Worker {
     pub busy: u32,
     /// Leases that it can have; 1 if nothing is said.
     pub slots: u32,
+    /// Affinity keys of the jobs that it was given, the newest last.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub recent: Vec<String>,
 }
 
 impl Default for Worker {
     fn default() -> Self {
-        Self { instance: String::new(), bot_id: String::new(), capabilities: Vec::new(), busy: 0, slots: 1 }
+        Self {
+            instance: String::new(),
+            bot_id: String::new(),
+            capabilities: Vec::new(),
+            busy: 0,
+            slots: 1,
+            recent: Vec::new(),
+        }
     }
 }
 

@@ -74,6 +74,7 @@ impl Choosing for Probe {
             "beyond" => Some(lanes.name.len() as u32),
             "nobody" => None,
             "truncated" => Some(u32::from(truncated)),
+            "lately" => lanes.name.iter().position(|name| worker.recent.last() == Some(name)).map(|lane| lane as u32),
             _ => Some(lanes.name.len() as u32 - 1),
         }
     }

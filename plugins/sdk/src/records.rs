@@ -44,7 +44,7 @@ defaults! {
     Affinity { key, weight, wait_ms }
     Places { strings, lane, weight, rank, limits, counters, affinities, affine, history, again_ms }
     Lanes { name, weight, queued, running, head_waited_ms, head_rank }
-    Worker { instance, bot_id, capabilities, busy, slots }
+    Worker { instance, bot_id, capabilities, busy, slots, recent }
     create_job::Question {
         requester, action_digest, arguments, environment, platform, priority, timeout_ms, do_not_cache, input_bytes
     }

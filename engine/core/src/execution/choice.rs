@@ -5,6 +5,8 @@
 
 use std::{cmp::Ordering, fmt};
 
+use smallvec::SmallVec;
+
 use super::Book;
 use crate::{
     Chooser, LANE_VIEWS_MAX, LaneView, Timestamp, WorkerView,
@@ -64,12 +66,14 @@ impl Book {
         let instance = &*self.queue.instance_of(class).0;
         let truncated = self.keep_best(&mut heads);
         let lanes: Vec<_> = heads.iter().map(|head| self.lane_view(now, head)).collect();
+        let recent: SmallVec<[&str; 16]> = self.affinities.recent(index).collect();
         let worker = WorkerView {
             instance,
             bot_id: session.bot_id(),
             capabilities: self.queue.offered(session.class),
             busy: session.busy(),
             slots: session.slots,
+            recent: &recent,
         };
         let mut answer = chooser.choose(&worker, &lanes, truncated);
         if broken(Mutant::WrongChoiceTaken) {

@@ -203,7 +203,8 @@ impl Book {
             })
             .collect();
         let bot_id = String::from_utf8_lossy(ask.worker.as_bytes());
-        let worker = WorkerView { instance: namespace, bot_id: &bot_id, capabilities: &[], busy: 0, slots: 1 };
+        let worker =
+            WorkerView { instance: namespace, bot_id: &bot_id, capabilities: &[], busy: 0, slots: 1, recent: &[] };
         let index = chooser.choose(&worker, &lanes, truncated)?;
         best.get(index).map(|(id, _)| *id)
     }

@@ -23,7 +23,8 @@ impl Chooser for Whim {
 /// Mostly one of the lanes; sometimes nothing, or one that there is not.
 fn whim(worker: &WorkerView<'_>, lanes: &[LaneView<'_>], truncated: bool) -> Option<usize> {
     let mut hasher = DefaultHasher::new();
-    (worker.instance, worker.bot_id, worker.capabilities, worker.busy, worker.slots, truncated).hash(&mut hasher);
+    (worker.instance, worker.bot_id, worker.capabilities, worker.busy, worker.slots, worker.recent, truncated)
+        .hash(&mut hasher);
     for lane in lanes {
         (lane.name, lane.weight, lane.queued, lane.running, lane.head_waited, lane.head_rank).hash(&mut hasher);
     }
@@ -83,6 +84,7 @@ impl Naive {
             capabilities: &session.capabilities,
             busy: (session.leases.len() + session.ghosts.len()) as u32,
             slots: session.slots,
+            recent: &session.keys.iter().map(|key| &**key).collect::<Vec<_>>(),
         };
         whim(&worker, &views.collect::<Vec<_>>(), truncated).and_then(|lane| heads.get(lane)).map(|head| head.id)
     }

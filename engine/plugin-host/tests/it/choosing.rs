@@ -25,7 +25,8 @@ fn choose(chooser: &mut PluginChooser, bot_id: &str, lanes: usize) -> Option<usi
     let view =
         |name| LaneView { name, weight: 1, queued: 2, running: 1, head_waited: Duration::from_secs(1), head_rank: -5 };
     let lanes: Vec<_> = names.iter().map(|name| view(name.as_str())).collect();
-    let worker = WorkerView { instance: "main", bot_id, capabilities: &[], busy: 0, slots: 1 };
+    let worker =
+        WorkerView { instance: "main", bot_id, capabilities: &[], busy: 0, slots: 1, recent: &["b", "lane 1"] };
     chooser.choose(&worker, &lanes, false)
 }
 
@@ -51,7 +52,8 @@ fn the_lane_is_chosen_and_no_more_lanes_are_shown_than_may_be() {
     assert_eq!(choose(&mut chooser, "truncated", 3), Some(0));
     assert_eq!(choose(&mut chooser, "truncated", 300), Some(1));
     assert_eq!(choose(&mut chooser, "bot", 300), Some(255));
-    assert_eq!((plugin.stats().faults_all(), plugin.stats().function(Function::Choose).questions), (0, 5));
+    assert_eq!(choose(&mut chooser, "lately", 3), Some(1), "by what the bot served last");
+    assert_eq!((plugin.stats().faults_all(), plugin.stats().function(Function::Choose).questions), (0, 6));
 }
 
 #[test]

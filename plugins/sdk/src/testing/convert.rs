@@ -202,6 +202,7 @@ pub(super) fn worker(from: &cases::Worker) -> Worker {
         capabilities: sets(&from.capabilities),
         busy: from.busy,
         slots: from.slots,
+        recent: from.recent.clone(),
     }
 }
 

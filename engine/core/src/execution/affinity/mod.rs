@@ -84,6 +84,11 @@ impl Affinities {
         self.sessions.get(&session).map_or(&[], |held| held)
     }
 
+    /// Names of the keys that the bot served, oldest first.
+    pub(super) fn recent(&self, session: SessionIx) -> impl Iterator<Item = &str> {
+        self.held(session).iter().map(|(_, key)| &*self.keys[*key].name.1)
+    }
+
     /// What the keys that the bot shares with the job are worth; `None`: it shares none.
     fn shared(&self, session: SessionIx, own: &Own) -> Option<u64> {
         let held = self.held(session);

@@ -215,12 +215,14 @@ impl Answerer for ComponentAnswerer {
 
     fn choose(&mut self, question: &cases::ChooseQuestion) -> Reply<cases::ChooseAnswer> {
         let capabilities: Vec<_> = question.worker.capabilities.iter().map(|own| set(own)).collect();
+        let recent: Vec<_> = question.worker.recent.iter().map(String::as_str).collect();
         let worker = WorkerView {
             instance: &question.worker.instance,
             bot_id: &question.worker.bot_id,
             capabilities: &capabilities,
             busy: question.worker.busy,
             slots: question.worker.slots,
+            recent: &recent,
         };
         let lanes: Vec<_> = question
             .lanes
