@@ -6,6 +6,7 @@
 mod config;
 mod rule;
 mod usage;
+mod work;
 
 use berth_policy_sdk::events::Event;
 use berth_policy_sdk::{About, Events, config, export_policy, kv};
@@ -14,8 +15,11 @@ struct Audit;
 
 impl Events for Audit {
     fn on_events(events: Vec<Event>) -> Result<(), String> {
-        let changed = rule::count(config(), &events, kv::get_json)?;
+        let changed = rule::count(config(), &events, kv::get_json, kv::get_json)?;
         for (key, row) in &changed.rows {
+            kv::set_json(key, row)?;
+        }
+        for (key, row) in &changed.work {
             kv::set_json(key, row)?;
         }
         for (key, by) in changed.counters {

@@ -7,6 +7,7 @@ use berth_policy_sdk::events::{Change, Event};
 
 use crate::config::Config;
 use crate::usage::Usage;
+use crate::work::Work;
 
 /// The number of the last event that is in the books.
 pub(crate) const SEQUENCE: &str = "sequence";
@@ -20,6 +21,7 @@ const PART_BYTES_MAX: usize = 200;
 #[derive(Debug, Default, PartialEq)]
 pub(crate) struct Changed {
     pub(crate) rows: BTreeMap<String, Usage>,
+    pub(crate) work: BTreeMap<String, Work>,
     /// What is to be added to plain numbers.
     pub(crate) counters: Vec<(&'static str, u64)>,
     pub(crate) sequence: u64,
@@ -30,6 +32,7 @@ pub(crate) fn count<Error>(
     config: &Config,
     events: &[Event],
     kept: impl Fn(&str) -> Result<Option<Usage>, Error>,
+    kept_work: impl Fn(&str) -> Result<Option<Work>, Error>,
 ) -> Result<Changed, Error> {
     let mut changed = Changed::default();
     let mut gaps = 0;
@@ -42,6 +45,10 @@ pub(crate) fn count<Error>(
             Change::JobCompleted(job) => {
                 row(&mut changed.rows, &kept, key(config, &job.instance, &job.tenant))?.ended(job);
             }
+            // Each namespace of work has a feed, and books, of its own.
+            Change::WorkUnitsChanged(units) => {
+                row(&mut changed.work, &kept_work, format!("work/{}", part(&units.spec)))?.count(units);
+            }
             Change::Gap => gaps += 1,
             _ => (),
         }
@@ -52,23 +59,26 @@ pub(crate) fn count<Error>(
     Ok(changed)
 }
 
-fn row<Error>(
-    rows: &mut BTreeMap<String, Usage>,
-    kept: impl Fn(&str) -> Result<Option<Usage>, Error>,
+fn row<Row: Default, Error>(
+    rows: &mut BTreeMap<String, Row>,
+    kept: impl Fn(&str) -> Result<Option<Row>, Error>,
     key: String,
-) -> Result<&mut Usage, Error> {
+) -> Result<&mut Row, Error> {
     use std::collections::btree_map::Entry;
     match rows.entry(key) {
         Entry::Occupied(row) => Ok(row.into_mut()),
         Entry::Vacant(none) => {
-            let usage = kept(none.key())?.unwrap_or_default();
-            Ok(none.insert(usage))
+            let row = kept(none.key())?.unwrap_or_default();
+            Ok(none.insert(row))
         }
     }
 }
 
+fn part(text: &str) -> String {
+    shortened(&escaped(text), PART_BYTES_MAX).into_owned()
+}
+
 fn key(config: &Config, instance: &str, tenant: &str) -> String {
-    let part = |text: &str| shortened(&escaped(text), PART_BYTES_MAX).into_owned();
     match config.by_instance {
         false => format!("tenant/{}", part(tenant)),
         true => format!("instance/{}/tenant/{}", part(instance), part(tenant)),

@@ -8,6 +8,7 @@ use berth_policy_sdk::events::{Change, Event, JobCompleted, JobCreated};
 use crate::config::Config;
 use crate::rule::{Changed, GAPS, count};
 use crate::usage::Usage;
+use crate::work::Work;
 
 fn created(tenant: &str) -> Change {
     Change::JobCreated(JobCreated {
@@ -49,15 +50,18 @@ fn events(changes: Vec<Change>) -> Vec<Event> {
 #[derive(Clone, Default)]
 struct Books {
     rows: BTreeMap<String, Usage>,
+    work: BTreeMap<String, Work>,
     gaps: u64,
     sequence: u64,
 }
 
 impl Books {
     fn read(&mut self, config: &Config, events: &[Event]) -> Result<(), String> {
-        let Changed { rows, counters, sequence } =
-            count(config, events, |key| Ok::<_, String>(self.rows.get(key).cloned()))?;
+        let (kept, kept_work) =
+            (|key: &str| Ok(self.rows.get(key).cloned()), |key: &str| Ok(self.work.get(key).cloned()));
+        let Changed { rows, work, counters, sequence } = count::<String>(config, events, kept, kept_work)?;
         self.rows.extend(rows);
+        self.work.extend(work);
         self.gaps += counters.iter().filter(|(key, _)| *key == GAPS).map(|(_, by)| by).sum::<u64>();
         self.sequence = sequence;
         Ok(())

@@ -263,10 +263,11 @@ fn read(text: &str) -> Value {
 
 async fn keys(
     client: &mut PluginsClient<Channel>,
-    KvArgs { name, prefix, after, limit, observed }: KvArgs,
+    KvArgs { name, prefix, after, limit, observed, namespace }: KvArgs,
     as_json: bool,
 ) -> anyhow::Result<()> {
-    let rows = answer(client.list_keys(ListKeysRequest { name, prefix, after, limit, observed }).await)?.rows;
+    let request = ListKeysRequest { name, prefix, after, limit, observed, namespace };
+    let rows = answer(client.list_keys(request).await)?.rows;
     // What is text is shown as text.
     let shown = |value: &[u8]| match std::str::from_utf8(value) {
         Ok(text) if !text.contains(char::is_control) => text.to_owned(),

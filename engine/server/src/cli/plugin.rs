@@ -228,6 +228,9 @@ pub(crate) struct KvArgs {
     /// Of the copy that the observed version works on
     #[arg(long)]
     pub(crate) observed: bool,
+    /// What it keeps of the work of this namespace, instead of executions
+    #[arg(long, default_value = "", hide_default_value = true, conflicts_with = "observed")]
+    pub(crate) namespace: String,
 }
 
 #[derive(Args)]

@@ -108,6 +108,11 @@ impl Hearing {
         std::iter::once(&self.listeners).chain(work.values()).cloned().collect()
     }
 
+    /// Of the work of a namespace, if there is such a one.
+    pub(crate) async fn of_work(&self, namespace: &str) -> Option<Arc<Listeners>> {
+        self.work.lock().await.get(namespace).cloned()
+    }
+
     /// Where a plugin stays that failed on an event of work: the namespace, and why.
     pub(crate) fn problem_of_work(&self, plugin: &str) -> Option<String> {
         // Somebody begins or ends to listen just now: the next look tells.

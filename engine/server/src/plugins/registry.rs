@@ -12,7 +12,7 @@ use berth_plugin_host::{Generation, Host, HostOptions, Limits, LoadOptions, Plug
 use berth_runtime::{
     Engine, EngineError,
     feed::{Begin, Listeners},
-    plugins::{KvEntry, KvView},
+    plugins::KvSnapshot,
     store::{Batch, PartitionId, Store, StoreError},
     work::Namespaces,
 };
@@ -51,6 +51,16 @@ impl From<EngineError> for RegistryError {
     fn from(error: EngineError) -> Self {
         Self::Server(error.to_string())
     }
+}
+
+/// Which of a plugin's tables.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Kept<'a> {
+    OfExecutions,
+    /// Of executions, by the version that is asked beside the active one.
+    OfObserved,
+    /// Of the work of a namespace.
+    OfWork(&'a str),
 }
 
 /// What an operator wants to load.
@@ -228,18 +238,17 @@ impl Registry {
         Ok((key, false))
     }
 
-    /// Rows that a plugin keeps, in the order of their keys.
-    pub(crate) fn keys(
-        &self,
-        name: &str,
-        of_observed: bool,
-        prefix: &str,
-        after: Option<&str>,
-        limit: usize,
-    ) -> Result<Vec<KvEntry>, RegistryError> {
+    /// What a plugin keeps: of executions, or of the work of a namespace.
+    pub(crate) async fn table(&self, name: &str, kept: Kept<'_>) -> Result<KvSnapshot, RegistryError> {
         self.look(|ledger, _| ledger.find(name, "").map(drop))?;
-        let table = self.table_name(name, of_observed)?;
-        Ok(self.hearing().listeners.table(&table).scan(prefix, after, limit))
+        let Kept::OfWork(namespace) = kept else {
+            let table = self.table_name(name, matches!(kept, Kept::OfObserved))?;
+            return Ok(self.hearing().listeners.table(&table));
+        };
+        let listeners = self.hearing().of_work(namespace).await;
+        let listeners =
+            listeners.ok_or_else(|| Refused::Unknown(format!("there is no namespace of work {namespace:?}")))?;
+        Ok(listeners.table(name))
     }
 
     /// A version, loaded.

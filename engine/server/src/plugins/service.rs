@@ -4,7 +4,7 @@ use std::{collections::HashMap, sync::Arc};
 
 use berth_plugin_host::{Difference, Differing, FaultKind, FaultRecord, Function, Plugin};
 use berth_proto::admin::{self as pb, load_request::Part, plugins_server};
-use berth_runtime::feed::ListenerState;
+use berth_runtime::{feed::ListenerState, plugins::KvView};
 use bytes::{Bytes, BytesMut};
 use tokio_stream::StreamExt;
 use tonic::{Request, Response, Status, Streaming};
@@ -12,7 +12,7 @@ use tonic::{Request, Response, Status, Streaming};
 use super::{
     bundled,
     ledger::{Refused, VersionKey},
-    registry::{Registry, RegistryError, Wanted},
+    registry::{Kept, Registry, RegistryError, Wanted},
     rows::{SetRow, VersionRow},
     settings::{Settings, on_fault_pb},
     versions::{component_of, exports_of, grants_of},
@@ -149,10 +149,20 @@ impl plugins_server::Plugins for PluginService {
 
     async fn list_keys(&self, request: Request<pb::ListKeysRequest>) -> Result<Response<pb::ListKeysResponse>, Status> {
         berth_api::check_local_peer(&request)?;
-        let pb::ListKeysRequest { name, prefix, after, limit, observed } = request.into_inner();
+        let pb::ListKeysRequest { name, prefix, after, limit, observed, namespace } = request.into_inner();
+        let kept = match (observed, namespace.as_str()) {
+            (false, "") => Kept::OfExecutions,
+            (true, "") => Kept::OfObserved,
+            (false, namespace) => Kept::OfWork(namespace),
+            (true, _) => {
+                return Err(Status::invalid_argument(
+                    "namespace: an observed version hears of executions only; leave out namespace, or observed",
+                ));
+            }
+        };
         let limit = if limit == 0 { 100 } else { limit as usize };
         let after = (!after.is_empty()).then_some(after.as_str());
-        let rows = self.registry.keys(&name, observed, &prefix, after, limit).map_err(status)?;
+        let rows = self.registry.table(&name, kept).await.map_err(status)?.scan(&prefix, after, limit);
         let rows = rows.into_iter().map(|(key, value)| pb::KeyValue { key: key.to_string(), value }).collect();
         Ok(Response::new(pb::ListKeysResponse { rows }))
     }
