@@ -41,7 +41,11 @@ impl World {
         self.send(event, Attachment::default(), Token::Nobody);
     }
 
+    /// Where there are operators: they end what they paused.
     pub(super) fn end_pauses(&mut self) {
+        if self.hands.is_none() {
+            return;
+        }
         for instance in 0..2 {
             for label in 0..3 {
                 self.send(pause(instance, label, false), Attachment::default(), Token::Nobody);

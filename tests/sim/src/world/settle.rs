@@ -16,7 +16,6 @@ impl World {
             self.bots[bot].capabilities = clients::everything();
         }
         self.end_drains();
-        self.hands = None;
         self.end_pauses();
         self.calm_policy();
         for _ in 0..2_000 {
