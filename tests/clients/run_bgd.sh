@@ -1,7 +1,7 @@
 #!/bin/bash
 # BuildGrid's own client against a server with the bots of bots.sh: run_bgd.sh HOST:PORT INSTANCE [RELEASE]
 # Covers capabilities, CAS up and down, execution, action cache, pools, and operations: status, wait, cancel, and lists
-# with filters, orders and pages.
+# with filters, orders and pages; Introspection with the stubs that come with it.
 . "$(dirname "$0")/lib.sh"
 SERVER=$1 INSTANCE=$2 RELEASE=${3:-0.4.4}
 SUITE=bgd-$RELEASE
@@ -144,6 +144,16 @@ start_timer
 DETAIL="needs a release that shows it"
 shows_who() { [ "$RELEASE" = 0.4.4 ] || grep -aq "$BUILD" who.log; }
 expect status_says_which_invocation_asked shows_who
+
+# What BuildGrid's Introspection tells, asked for with its own stubs: the client has no command for it.
+introspect() { "$(dirname "$BGD")/python" "$CLIENTS/introspection.py" "$SERVER" "$INSTANCE" "$@" 2>"introspect-$1.log"; }
+if [ "$RELEASE" != 0.4.4 ]; then
+  for case in workers filters "queued ${waiting##*/}" "history $(head -1 by-build)" "metadata $BUILD"; do
+    start_timer
+    # shellcheck disable=SC2086
+    expect "introspection_tells_${case%% *}" introspect $case
+  done
+fi
 
 start_timer
 "$BGD" operation "${REMOTE[@]}" wait "$waiting" >wait.log 2>&1 &

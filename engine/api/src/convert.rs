@@ -53,6 +53,12 @@ pub(crate) fn duration(field: &'static str, wire: prost_types::Duration) -> Resu
     Ok(Duration::new(u64::try_from(wire.seconds).map_err(|_| refuse())?, nanos))
 }
 
+/// A duration for the wire.
+pub(crate) fn to_duration(time: Duration) -> prost_types::Duration {
+    let seconds = i64::try_from(time.as_secs()).unwrap_or(i64::MAX);
+    prost_types::Duration { seconds, nanos: i32::try_from(time.subsec_nanos()).expect("less than a second") }
+}
+
 /// An instant for the wire.
 pub(crate) fn timestamp(at: Timestamp) -> prost_types::Timestamp {
     let (seconds, micros) = (at.0 / 1_000_000, at.0 % 1_000_000);

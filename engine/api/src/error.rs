@@ -24,6 +24,9 @@ pub(crate) enum Error {
     /// Asked for from another machine.
     #[error("this service answers on the loopback interface only")]
     NotLoopback,
+    /// What was asked for takes longer than a call may.
+    #[error("there are too many operations to look at within {seconds} s: ask for fewer")]
+    TooMuch { seconds: u64 },
     /// Not offered.
     #[error("{0} is not implemented")]
     Unimplemented(&'static str),

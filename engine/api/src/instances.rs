@@ -42,6 +42,13 @@ impl Instances {
         self.0.get(name)
     }
 
+    /// All of them, in the order of their names.
+    pub(crate) fn all(&self) -> Vec<Instance> {
+        let mut all: Vec<_> = self.0.values().cloned().collect();
+        all.sort_by(|one, other| one.name.cmp(&other.name));
+        all
+    }
+
     /// One handle for each partition.
     pub(crate) fn engines(&self) -> Vec<Engine> {
         let mut engines: Vec<Engine> = self.0.values().map(|instance| instance.engine.clone()).collect();

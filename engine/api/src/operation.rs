@@ -44,7 +44,7 @@ struct QueuedStamp {
 /// The operation as it is now; reads the result if it is done.
 pub(crate) async fn operation(history: &History, view: &OperationView) -> Result<Operation, Error> {
     let result = if has_result(view) { history.result(view.job).await? } else { None };
-    Ok(with_result(view, result))
+    Ok(with_result(history, view, result))
 }
 
 /// What was stored as results of operations, in their order, read at once.
@@ -58,12 +58,16 @@ pub(crate) async fn results(
 }
 
 /// The operation, with what was stored as its result.
-pub(crate) fn with_result(view: &OperationView, stored: Option<Arc<pb::JobResult>>) -> Operation {
+pub(crate) fn with_result(history: &History, view: &OperationView, stored: Option<Arc<pb::JobResult>>) -> Operation {
     let name = names::operation(&view.instance.0, view.operation);
     match view.stage {
         Stage::Completed(_) if stored.is_none() && has_result(view) => failed(name, view, Error::ResultLost),
         Stage::Completed(outcome) => finished(name, view, outcome, stored.as_deref()),
-        Stage::Queued | Stage::Executing => unfinished(name, view),
+        Stage::Queued => unfinished(name, view, None),
+        Stage::Executing => {
+            let said = view.started_at.and_then(|began| history.progress(view.job, began));
+            unfinished(name, view, said)
+        }
     }
 }
 
@@ -112,8 +116,11 @@ fn finished(name: String, view: &OperationView, outcome: Outcome, stored: Option
     Operation { name, metadata: Some(metadata(view)), done: true, result }
 }
 
-fn unfinished(name: String, view: &OperationView) -> Operation {
-    Operation { name, metadata: Some(metadata(view)), done: false, result: None }
+/// `said`: what the bot says of its attempt.
+fn unfinished(name: String, view: &OperationView, said: Option<Bytes>) -> Operation {
+    let said = said.and_then(|said| reapi::ExecutedActionMetadata::decode(said).ok()).unwrap_or_default();
+    let partial = reapi::ExecutedActionMetadata { queued_timestamp: queued(view).queued_timestamp, ..said };
+    Operation { name, metadata: Some(metadata_with(view, partial)), done: false, result: None }
 }
 
 fn failed(name: String, view: &OperationView, error: Error) -> Operation {
@@ -138,6 +145,10 @@ fn result_of_job(view: &OperationView, result: Bytes) -> Bytes {
 }
 
 fn metadata(view: &OperationView) -> Any {
+    metadata_with(view, queued(view))
+}
+
+fn metadata_with(view: &OperationView, partial: reapi::ExecutedActionMetadata) -> Any {
     let stage = match view.stage {
         Stage::Queued => execution_stage::Value::Queued,
         Stage::Executing => execution_stage::Value::Executing,
@@ -146,7 +157,7 @@ fn metadata(view: &OperationView) -> Any {
     any::pack(&reapi::ExecuteOperationMetadata {
         stage: stage as i32,
         action_digest: Some(convert::to_wire(&view.action)),
-        partial_execution_metadata: Some(queued(view)),
+        partial_execution_metadata: Some(partial),
         digest_function: digest_function::Value::Sha256 as i32,
         ..Default::default()
     })

@@ -5,6 +5,7 @@ use std::{sync::Arc, time::Duration};
 use berth_proto::{
     FILE_DESCRIPTOR_SET, admin,
     bots::bots_server::BotsServer,
+    buildgrid::introspection_server::IntrospectionServer,
     longrunning::operations_server::OperationsServer,
     reapi::{capabilities_server::CapabilitiesServer, execution_server::ExecutionServer},
 };
@@ -13,12 +14,13 @@ use tonic::{server::NamedService, service::RoutesBuilder, transport::Server};
 use tonic_health::{ServingStatus, server::HealthReporter};
 
 use crate::{
-    admin::{AdminBots, AdminJobs},
+    admin::{AdminBots, AdminJobs, AdminPauses},
     bots::Bots,
     capabilities::Capabilities,
     config::Config,
     execution::Execution,
     instances::Instances,
+    introspection::Introspection,
     operations::Operations,
     trailers::WithTrailers,
 };
@@ -37,7 +39,7 @@ impl Services {
         Self { instances, policy, cas, config: Arc::new(config) }
     }
 
-    /// Adds Execution, Operations, Bots, Capabilities, the operators' services, health and reflection to a server.
+    /// Adds Execution, Operations, Bots, Capabilities, Introspection, the operators' services, health and reflection to a server.
     /// Health says that they are serving from the start.
     pub async fn add_services(&self, routes: &mut RoutesBuilder) -> Health {
         let (instances, config, bytes) = (&self.instances, &self.config, self.config.message_bytes_max);
@@ -58,6 +60,8 @@ impl Services {
             .add_service(CapabilitiesServer::new(capabilities))
             .add_service(admin::jobs_server::JobsServer::new(AdminJobs { instances: instances.clone() }))
             .add_service(admin::bots_server::BotsServer::new(AdminBots { instances: instances.clone() }))
+            .add_service(admin::pauses_server::PausesServer::new(AdminPauses { instances: instances.clone() }))
+            .add_service(IntrospectionServer::new(Introspection { instances: instances.clone() }))
             .add_service(health);
         add_reflection(routes);
         let health = Health(reporter);
@@ -87,6 +91,7 @@ impl Health {
             ExecutionServer::<Execution>::NAME,
             BotsServer::<Bots>::NAME,
             OperationsServer::<Operations>::NAME,
+            IntrospectionServer::<Introspection>::NAME,
             CapabilitiesServer::<Capabilities>::NAME,
         ];
         for name in names {

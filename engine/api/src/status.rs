@@ -37,6 +37,7 @@ impl From<Error> for Status {
             Error::Missing(blobs) => missing(message, &blobs),
             Error::NoSession(_) => no_session(message),
             Error::NotLoopback => Status::permission_denied(message),
+            Error::TooMuch { .. } => Status::deadline_exceeded(message),
             Error::Unimplemented(_) => Status::unimplemented(message),
             Error::ResultLost => Status::data_loss(message),
             Error::Broken(_) => internal(&message),
@@ -53,6 +54,8 @@ fn engine(error: EngineError, message: String) -> Status {
             Rejection::UnknownSession(_) => no_session(message),
             Rejection::OtherBot { .. } => bad_request(message.clone(), "bot_session.bot_id", message),
             Rejection::UnknownOperation(_) => Status::not_found(message),
+            Rejection::UnknownJob(_) => Status::not_found(message),
+            Rejection::NotExecuting(_) => Status::failed_precondition(message),
             // Ids are drawn at random: the next one is free.
             Rejection::IdTaken(_) => retry(Code::Unavailable, "try again", RETRY_SECONDS),
             Rejection::Slots(_) => bad_request(message.clone(), "bot_session.worker.configs", message),

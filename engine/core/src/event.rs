@@ -62,6 +62,29 @@ pub enum Event {
         /// The bot's own id.
         bot_id: Arc<str>,
     },
+    /// An operator stops the jobs of an instance, or those of one label, from being given to bots, or ends that. What
+    /// runs goes on.
+    Pause {
+        /// Which instance.
+        instance: InstanceName,
+        /// Jobs with this label; `None`: all of the instance.
+        label: Option<Arc<str>>,
+        /// Whether they are to be paused.
+        on: bool,
+    },
+    /// An operator takes a job from its bot: it waits again at its old place.
+    Requeue {
+        /// Which job.
+        job: JobId,
+        /// Whether that counts as a lost attempt.
+        counts: bool,
+    },
+    /// An operator ends a bot's session. Its jobs wait again, and that was no attempt of theirs. Of very many leases some
+    /// end at a time: the session is over when it is not known any more.
+    Kick {
+        /// Which session.
+        session: SessionId,
+    },
     /// Which questions of an instance somebody answers, from now on.
     Asking {
         /// Which instance.
@@ -109,6 +132,9 @@ impl Event {
             | Event::Undelivered { .. }
             | Event::Drain { .. }
             | Event::Release { .. }
+            | Event::Pause { .. }
+            | Event::Requeue { .. }
+            | Event::Kick { .. }
             | Event::Asking { .. }
             | Event::Decided(_)
             | Event::Matched(_)
@@ -342,6 +368,12 @@ pub enum Rejection {
     /// No operation of this name.
     #[error("operation {0} is not known")]
     UnknownOperation(OperationId),
+    /// No job of this id, or one that is over.
+    #[error("job {0} is not known, or is over")]
+    UnknownJob(JobId),
+    /// No bot has the job.
+    #[error("job {0} is not executing")]
+    NotExecuting(JobId),
     /// The id of a new operation or session is taken: ids are drawn at random.
     #[error("the id {0:032x} is in use")]
     IdTaken(u128),

@@ -62,6 +62,15 @@ pub enum Fact {
         /// The bot's session.
         session: SessionId,
     },
+    /// An operator took the job from its bot: it waits again at its old place, and this was no attempt.
+    LeaseRequeued {
+        /// Which lease.
+        lease: LeaseId,
+        /// The bot's session.
+        session: SessionId,
+        /// When.
+        at: Timestamp,
+    },
     /// The attempt failed in a way that is tried again: the job waits again at its old place.
     AttemptLost {
         /// Which lease.
@@ -130,6 +139,15 @@ pub enum Fact {
         /// The bot's own id.
         bot_id: Arc<str>,
         /// Whether it is drained now.
+        on: bool,
+    },
+    /// An operator paused the jobs of an instance or of a label, or ended the pause.
+    PauseSet {
+        /// Which instance.
+        instance: InstanceName,
+        /// Jobs with this label; `None`: all of the instance.
+        label: Option<Arc<str>>,
+        /// Whether they are paused now.
         on: bool,
     },
     /// A policy took a bot out of service for a time, or that is over.
@@ -313,4 +331,6 @@ pub enum SessionEnd {
     Replaced,
     /// The bot said that it terminates and holds nothing any more.
     Terminated,
+    /// An operator ended it.
+    Kicked,
 }

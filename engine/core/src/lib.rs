@@ -30,7 +30,8 @@ pub use event::{
     UpdateSession, WorkerChange,
 };
 pub use execution::{
-    Book, Counts, JobView, LeaseView, OperationView, PAIRS_MAX, SLOTS_MAX, SessionView, Settings, Waiting, Why,
+    Book, Counts, JobView, LeaseView, OperationView, PAIRS_MAX, PAST_ATTEMPTS_MAX, SLOTS_MAX, SessionView, Settings,
+    Waiting, Why,
 };
 pub use fact::{
     AttemptDecided, AttemptFailed, Fact, JobCreated, JobPlaced, Outcome, SessionChanged, SessionEnd, SessionOpened,
@@ -43,7 +44,8 @@ pub use question::{
     UnmatchedDecided, UnmatchedVerdict,
 };
 pub use row::{
-    DrainRow, Hidden, HiddenLine, JobRow, JobRowState, LeaseRow, OperationRow, QuarantineRow, Rows, SessionRow,
+    AttemptEnd, DrainRow, Hidden, HiddenLine, JobRow, JobRowState, LeaseRow, OperationRow, PastAttempt, PauseRow,
+    QuarantineRow, Rows, SessionRow,
 };
 pub use time::Timestamp;
 pub use verdict::{Affinity, AttemptAction, AttemptReason, Limit, LimitState, Verdict};

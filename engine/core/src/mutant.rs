@@ -29,6 +29,10 @@ mutants! {
     AttemptsUnbounded,
     UnheardKept,
     UndeliveredIgnored,
+    RequeueCounts,
+    RequeueFreesSlot,
+    KickCounts,
+    PastForgotten,
     ListedTakenBack,
     MissingNotResent,
     SupersededHearsAll,
@@ -61,6 +65,8 @@ mutants! {
     CachedDisplacesFlight,
     // Who gets work.
     DrainIgnored,
+    PauseIgnored,
+    ResumedNotServed,
     UnwellGetsWork,
     EndedCallAsks,
     AvoidedBotServed,
@@ -109,6 +115,8 @@ mutants! {
     HeldCallExpires,
     // Restart.
     RestoreForgetsDrains,
+    RestoreForgetsPauses,
+    RestoreForgetsPast,
     RestoreKeepsContact,
     RestoreWithoutGrace,
     HiddenPassed,

@@ -53,10 +53,42 @@ pub struct JobRow {
     pub again: Option<Timestamp>,
     /// What it carries with it if attempts of it failed and a policy was asked.
     pub setbacks: Option<Box<Setbacks>>,
+    /// The newest attempts that ended otherwise than with the bot's result, oldest first, at most
+    /// [`PAST_ATTEMPTS_MAX`](crate::PAST_ATTEMPTS_MAX).
+    pub past: Vec<PastAttempt>,
     /// When the attempt was offered that ended it; `None` if it is not over, or no bot had it then.
     pub started_at: Option<Timestamp>,
     /// How it stands. The lease has a row of its own.
     pub state: JobRowState,
+}
+
+/// An attempt that is over, and gave no result.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PastAttempt {
+    /// Number of its offer.
+    pub attempt: u32,
+    /// The bot's own id.
+    pub bot_id: Arc<str>,
+    /// When it was offered.
+    pub offered_at: Timestamp,
+    /// When it ended.
+    pub ended_at: Timestamp,
+    /// How.
+    pub end: AttemptEnd,
+}
+
+/// How an attempt ended that gave no result.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AttemptEnd {
+    /// It failed, or its bot was lost.
+    Failed {
+        /// `google.rpc.Code` of the failure.
+        code: i32,
+    },
+    /// An operator took the job from its bot.
+    Requeued,
+    /// The job ended by our doing while its bot had it.
+    Stopped,
 }
 
 /// A handle within its job's row.
@@ -140,6 +172,15 @@ pub struct DrainRow {
     pub bot_id: Arc<str>,
 }
 
+/// Jobs that an operator has paused.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct PauseRow {
+    /// Which instance.
+    pub instance: InstanceName,
+    /// Jobs with this label; `None`: all of the instance.
+    pub label: Option<Arc<str>>,
+}
+
 /// A bot that a policy took out of service for a time.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct QuarantineRow {
@@ -151,7 +192,7 @@ pub struct QuarantineRow {
     pub until: Timestamp,
 }
 
-/// Everything that recovery needs: incomplete work, open sessions, drains, quarantines.
+/// Everything that recovery needs: incomplete work, open sessions, drains, pauses, quarantines.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Rows {
     /// Jobs that are not completed.
@@ -162,6 +203,8 @@ pub struct Rows {
     pub sessions: Vec<SessionRow>,
     /// Drained bots.
     pub drains: Vec<DrainRow>,
+    /// Paused jobs.
+    pub pauses: Vec<PauseRow>,
     /// Bots in quarantine.
     pub quarantines: Vec<QuarantineRow>,
 }
@@ -173,6 +216,7 @@ impl Rows {
         self.leases.sort_by_key(|row| row.lease);
         self.sessions.sort_by_key(|row| row.session);
         self.drains.sort();
+        self.pauses.sort();
         self.quarantines.sort();
     }
 }

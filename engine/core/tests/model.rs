@@ -65,6 +65,17 @@ enum Act {
         bot: u8,
         on: bool,
     },
+    Pause {
+        label: u8,
+        on: bool,
+    },
+    Requeue {
+        pick: usize,
+        counts: bool,
+    },
+    Kick {
+        pick: usize,
+    },
     Asking {
         attempts: bool,
         unmatched: bool,
@@ -121,6 +132,9 @@ fn acts() -> impl Strategy<Value = Act> {
         2 => any::<usize>().prop_map(|pick| Act::PollEnded { pick }),
         2 => any::<usize>().prop_map(|pick| Act::Undelivered { pick }),
         1 => (0..4_u8, any::<bool>()).prop_map(|(bot, on)| Act::Drain { bot, on }),
+        2 => (0..3_u8, any::<bool>()).prop_map(|(label, on)| Act::Pause { label, on }),
+        1 => (any::<usize>(), any::<bool>()).prop_map(|(pick, counts)| Act::Requeue { pick, counts }),
+        1 => any::<usize>().prop_map(|pick| Act::Kick { pick }),
         2 => (any::<bool>(), any::<bool>(), any::<bool>(), 0..4_u64).prop_map(
             |(attempts, unmatched, choosing, matching)| Act::Asking { attempts, unmatched, choosing, matching }
         ),
@@ -270,6 +284,23 @@ impl Pair {
                 Event::Undelivered { session, poll }
             }
             Act::Drain { bot, on } => Event::Drain { instance: "main".into(), bot_id: bot_name(bot), on },
+            Act::Pause { label, on } => Event::Pause {
+                instance: "main".into(),
+                label: [None, Some("".into()), Some("linux".into())][usize::from(label)].clone(),
+                on,
+            },
+            // Mostly one that runs.
+            Act::Requeue { pick, counts } => {
+                let runs = |job: &&naive::Job| matches!(job.state, State::Leased { .. });
+                let running: Vec<_> = self.model.jobs.iter().filter(runs).map(|job| job.id).collect();
+                let all: Vec<_> = self.model.jobs.iter().map(|job| job.id).collect();
+                let job = if pick % 8 == 7 { choose(&all, pick) } else { choose(&running, pick) };
+                Event::Requeue { job: job.copied().unwrap_or(JobId(1)), counts }
+            }
+            Act::Kick { pick } => {
+                let session = choose(&self.model.sessions, pick).map_or(SessionId(1), |session| session.id);
+                Event::Kick { session }
+            }
             Act::Asking { attempts, unmatched, choosing, matching } => {
                 let matching = (matching > 0).then_some(matching / 2);
                 Event::Asking { instance: "main".into(), asking: Asking { attempts, unmatched, matching, choosing } }
@@ -522,7 +553,7 @@ fn submit(operation: OperationId, action: u8) -> Submit {
         lookup_began: Timestamp(0),
         requirements: PropertySet::default(),
         preferred: None,
-        label: "".into(),
+        label: if action & 1 == 0 { "" } else { "linux" }.into(),
         lane: LaneKey::default(),
         weight: 1,
         rank: 0,

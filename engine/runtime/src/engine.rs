@@ -321,6 +321,30 @@ impl Engine {
         self.event(Event::Drain { instance, bot_id, on }, Attachment::default()).await.map(drop)
     }
 
+    /// Pauses the jobs of an instance, or those of it with a label, or ends that.
+    pub async fn pause(&self, instance: InstanceName, label: Option<Arc<str>>, on: bool) -> Result<(), EngineError> {
+        self.event(Event::Pause { instance, label, on }, Attachment::default()).await.map(drop)
+    }
+
+    /// Takes a job from its bot: it waits again at its old place. `counts`: as a lost attempt.
+    pub async fn requeue(&self, job: JobId, counts: bool) -> Result<(), EngineError> {
+        self.event(Event::Requeue { job, counts }, Attachment::default()).await.map(drop)
+    }
+
+    /// Ends a bot's session at once; its jobs wait again, and that was no attempt of theirs.
+    pub async fn kick(&self, session: SessionId) -> Result<(), EngineError> {
+        self.event(Event::Kick { session }, Attachment::default()).await?;
+        // Very many leases end some at a time.
+        while self.peek(move |book| book.session_view(session).is_some()).await? {
+            match self.event(Event::Kick { session }, Attachment::default()).await {
+                Ok(_) => {}
+                Err(EngineError::Rejected(Rejection::UnknownSession(_))) => break,
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(())
+    }
+
     /// Ends the quarantine of a bot.
     pub async fn release(&self, instance: InstanceName, bot_id: Arc<str>) -> Result<(), EngineError> {
         self.event(Event::Release { instance, bot_id }, Attachment::default()).await.map(drop)

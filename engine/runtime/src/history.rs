@@ -5,7 +5,7 @@ use std::{
     sync::{Arc, Mutex},
 };
 
-use berth_core::{JobId, JobRow, OperationId, OperationView};
+use berth_core::{JobId, JobRow, OperationId, OperationView, Timestamp};
 use berth_proto::store as pb;
 use bytes::Bytes;
 use prost::Message;
@@ -13,6 +13,7 @@ use prost::Message;
 use crate::{
     codec,
     partition::Attachment,
+    progress::Progress,
     store::{PartitionId, Store, StoreError, Table},
 };
 
@@ -27,11 +28,12 @@ pub struct History {
     partition: PartitionId,
     bodies: Arc<Mutex<Recent<pb::JobBody>>>,
     results: Arc<Mutex<Recent<pb::JobResult>>>,
+    progress: Arc<Mutex<Progress>>,
 }
 
 impl History {
     pub(crate) fn new(store: Arc<dyn Store>, partition: PartitionId) -> Self {
-        Self { store, partition, bodies: Default::default(), results: Default::default() }
+        Self { store, partition, bodies: Default::default(), results: Default::default(), progress: Default::default() }
     }
 
     /// The store behind it.
@@ -119,6 +121,16 @@ impl History {
                 .collect()
         })
         .await
+    }
+
+    /// The bot that has a job says this of its attempt: an encoded ExecutedActionMetadata. Not stored.
+    pub fn note_progress(&self, job: JobId, at: Timestamp, said: Bytes) {
+        lock(&self.progress).note(job, at, said);
+    }
+
+    /// What the bot of a job said of its attempt since that began.
+    pub fn progress(&self, job: JobId, began: Timestamp) -> Option<Bytes> {
+        lock(&self.progress).since(job, began)
     }
 
     pub(crate) fn attach_body(&self, job: JobId, body: Arc<pb::JobBody>) -> Attachment {

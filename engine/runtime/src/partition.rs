@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 
 use berth_core::{
     Answer, Book, Chooser, DrainRow, Effect, Event, Fact, InstanceName, JobId, JobRowState, LeaseId, OperationId,
-    Outcome, PoliciesChanged, QuarantineRow, Rejection, Reply, SessionId, Stage, Timestamp,
+    Outcome, PauseRow, PoliciesChanged, QuarantineRow, Rejection, Reply, SessionId, Stage, Timestamp,
     mutant::{Mutant, broken},
 };
 use berth_proto::{rpc, store as pb};
@@ -219,7 +219,10 @@ impl Partition {
                 batch.delete(Table::Operations, &codec::id_key(operation.0));
                 operations::delete_entries(&attachment.entries, batch);
             }
-            Fact::LeaseOffered { lease, .. } | Fact::LeaseWithdrawn { lease, .. } | Fact::AttemptLost { lease, .. } => {
+            Fact::LeaseOffered { lease, .. }
+            | Fact::LeaseWithdrawn { lease, .. }
+            | Fact::LeaseRequeued { lease, .. }
+            | Fact::AttemptLost { lease, .. } => {
                 self.touched.jobs.insert(lease.job);
                 if !(broken(Mutant::LeaseRowKept) && matches!(fact, Fact::LeaseWithdrawn { .. })) {
                     self.touched.leases.insert(lease.job);
@@ -295,6 +298,15 @@ impl Partition {
                     batch.put(Table::Drains, &key, |out| codec::encode_drain(&row, out));
                 } else {
                     batch.delete(Table::Drains, &key);
+                }
+            }
+            Fact::PauseSet { instance, label, on } => {
+                let key = codec::pause_key(instance, label.as_deref());
+                if *on {
+                    let row = PauseRow { instance: instance.clone(), label: label.clone() };
+                    batch.put(Table::Pauses, &key, |out| codec::encode_pause(&row, out));
+                } else {
+                    batch.delete(Table::Pauses, &key);
                 }
             }
             Fact::QuarantineSet { instance, bot_id, until } => {

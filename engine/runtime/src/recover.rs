@@ -1,6 +1,6 @@
 //! Start-up: rows of incomplete work into a book. Does not grow with history, and serves before all of it is read.
 //!
-//! Sessions, drains, leases and leased jobs are restored at once. One pass over the other jobs ([`heads`]) reads only
+//! Sessions, drains, pauses, leases and leased jobs are restored at once. One pass over the other jobs ([`heads`]) reads only
 //! what decides their order; those that go first are restored, the rest is read by the [`Loader`] while bots are served.
 //! What that means for the rules is said in `berth-core`, `execution/load.rs`.
 
@@ -53,12 +53,13 @@ pub fn recover(
     }
     let sessions = read(store, partition, Table::Sessions, codec::decode_session)?;
     let drains = read(store, partition, Table::Drains, codec::decode_drain)?;
+    let pauses = read(store, partition, Table::Pauses, codec::decode_pause)?;
     let quarantines = read(store, partition, Table::Quarantines, codec::decode_quarantine)?;
     let sequence = if broken(Mutant::SequenceRestarts) { 1 } else { store.next_sequence(partition)? };
     let mut heads = Heads::new(limits, leases.iter().map(|row| row.lease.job));
     scan(store, partition, Table::Jobs, |key, value| heads.look(key, value))?;
     let (jobs, hidden) = heads.finish().map_err(|source| RecoverError::Row { table: Table::Jobs.name(), source })?;
-    let rows = Rows { jobs, leases, sessions, drains, quarantines };
+    let rows = Rows { jobs, leases, sessions, drains, pauses, quarantines };
     Ok(match hidden {
         None => (Partition::new(Book::restore(settings, now, rows), sequence), None),
         Some(hidden) => {

@@ -55,6 +55,8 @@ pub enum Table {
     Results,
     /// Drains that an operator has set.
     Drains,
+    /// Pauses that an operator has set.
+    Pauses,
     /// Quarantines that a policy has set.
     Quarantines,
     /// Plugin versions and active sets.
@@ -77,7 +79,7 @@ pub enum Table {
 
 impl Table {
     /// Every table, in a fixed order.
-    pub const ALL: [Table; 24] = [
+    pub const ALL: [Table; 25] = [
         Table::Meta,
         Table::Jobs,
         Table::FinishedJobs,
@@ -93,6 +95,7 @@ impl Table {
         Table::Bodies,
         Table::Results,
         Table::Drains,
+        Table::Pauses,
         Table::Quarantines,
         Table::Plugins,
         Table::PluginData,
@@ -122,6 +125,7 @@ impl Table {
             Table::Bodies => "bodies",
             Table::Results => "results",
             Table::Drains => "drains",
+            Table::Pauses => "pauses",
             Table::Quarantines => "quarantines",
             Table::Plugins => "plugins",
             Table::PluginData => "plugin_data",

@@ -310,6 +310,7 @@ fn row(job: JobId, outcome: Outcome) -> JobRow {
         attempts_used: 0,
         operations: Vec::new(),
         setbacks: None,
+        past: Vec::new(),
         started_at: None,
         state: JobRowState::Completed { at: Timestamp(2_000), outcome },
         preferred: None,

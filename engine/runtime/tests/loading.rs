@@ -235,6 +235,7 @@ async fn a_row_that_cannot_be_read_ends_the_driver_though_bots_were_served() {
             attempts_used: 0,
             operations: Vec::new(),
             setbacks: None,
+            past: Vec::new(),
             started_at: None,
             state: berth_core::JobRowState::Queued,
             preferred: None,

@@ -78,6 +78,7 @@ pub(crate) fn families(options: &RocksOptions) -> Vec<(&'static str, Options)> {
             | Table::Leases
             | Table::Sessions
             | Table::Drains
+            | Table::Pauses
             | Table::Quarantines
             | Table::Plugins
             | Table::PluginData

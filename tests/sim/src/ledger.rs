@@ -4,8 +4,8 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use berth_core::{
-    AttemptReason, Book, Fact, JobId, JobRowState, LeaseId, OperationId, Outcome, Rows, SessionId, Settings, Stage,
-    Timestamp,
+    AttemptReason, Book, Event, Fact, JobId, JobRowState, LeaseId, OperationId, Outcome, Rows, SessionId, Settings,
+    Stage, Timestamp,
 };
 use berth_proto::store as pb;
 use berth_runtime::{
@@ -19,7 +19,7 @@ use prost::Message;
 use crate::{
     judge::{Checked, Violation, rule},
     naive::Naive,
-    server::{PARTITION, Server, Work},
+    server::{Leave, PARTITION, Server, Work},
 };
 
 /// How many of the newest jobs, operations and feed records a restart is checked for: all of a short run.
@@ -56,7 +56,8 @@ pub(crate) struct Ledger {
     promises: BTreeMap<OperationId, Promise>,
     promised: VecDeque<OperationId>,
     ended: BTreeSet<SessionId>,
-    /// Attempts that took too long: their bots may go on for a while, though somebody else tries again.
+    /// Attempts that took too long, or that an operator ended: their bots may go on for a while, though somebody else tries
+    /// again.
     timed_out: BTreeSet<LeaseId>,
     /// Whose end a client asked for: nothing is promised of them any more.
     deleted: BTreeSet<OperationId>,
@@ -84,6 +85,10 @@ impl Ledger {
 
     /// A step is durable: by its release, or because recovery found it.
     pub(crate) fn durable(&mut self, work: &Work) -> Checked {
+        let requeued = |job: JobId| {
+            let is_it = |event: &Event| matches!(event, Event::Requeue { job: requeued, .. } if *requeued == job);
+            work.leaves.iter().any(|leave| matches!(leave, Leave::Reply { event, .. } if is_it(event)))
+        };
         for fact in &work.facts {
             self.applied.apply(fact);
             match fact {
@@ -107,6 +112,12 @@ impl Ledger {
                     truth.outcome = Some(Outcome::Refused);
                 }
                 Fact::AttemptFailed(failed) if failed.failed.reason == AttemptReason::Timeout => {
+                    self.timed_out.insert(failed.lease);
+                }
+                // By an operator: the bot learns it later.
+                Fact::LeaseRequeued { lease, .. } => drop(self.timed_out.insert(*lease)),
+                Fact::AttemptLost { lease, .. } if requeued(lease.job) => drop(self.timed_out.insert(*lease)),
+                Fact::AttemptFailed(failed) if requeued(failed.lease.job) => {
                     self.timed_out.insert(failed.lease);
                 }
                 Fact::OperationDeleted { operation, .. } => drop(self.deleted.insert(*operation)),
@@ -176,7 +187,7 @@ impl Ledger {
         self.ended.contains(&session)
     }
 
-    /// Whether the attempt ended because it took too long.
+    /// Whether the attempt ended because it took too long, or by an operator.
     pub(crate) fn timed_out(&self, lease: LeaseId) -> bool {
         self.timed_out.contains(&lease)
     }
@@ -274,6 +285,7 @@ impl Ledger {
             leases: read(store, Table::Leases, codec::decode_lease)?,
             sessions: read(store, Table::Sessions, codec::decode_session)?,
             drains: read(store, Table::Drains, codec::decode_drain)?,
+            pauses: read(store, Table::Pauses, codec::decode_pause)?,
             quarantines: read(store, Table::Quarantines, codec::decode_quarantine)?,
         };
         let restored = Book::restore(self.settings, now, read).rows();

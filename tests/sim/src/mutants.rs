@@ -75,6 +75,10 @@ mod enabled {
                 "an offer whose call ended in the same batch stays with a bot that never heard of it"
             }
             Mutant::UndeliveredIgnored => "an answer that was not delivered keeps its leases",
+            Mutant::RequeueCounts => "a job that an operator took from its bot has used an attempt",
+            Mutant::RequeueFreesSlot => "a bot gets other work while it is still at what an operator took from it",
+            Mutant::KickCounts => "a session that an operator ended is a lost attempt of its jobs",
+            Mutant::PastForgotten => "it is not remembered which attempts of a job gave no result",
             Mutant::ListedTakenBack => "a lease that its bot has listed is taken back when a later answer is lost",
             Mutant::MissingNotResent => "a lease that the bot does not list is not sent again",
             Mutant::SupersededHearsAll => "a call that was given up gets the newest offers",
@@ -106,6 +110,8 @@ mod enabled {
             Mutant::ResultsForgotten => "a request whose lookup was too early runs again what has just finished",
             Mutant::CachedDisplacesFlight => "an answer from the action cache hides the job in flight",
             Mutant::DrainIgnored => "a drained bot gets work",
+            Mutant::PauseIgnored => "paused jobs go to bots",
+            Mutant::ResumedNotServed => "bots that wait are not served when a pause ends",
             Mutant::UnwellGetsWork => "a bot that is unwell or going away gets work",
             Mutant::EndedCallAsks => "a bot whose call has ended gets work",
             Mutant::AvoidedBotServed => "a job goes to a bot that failed it though it is to be tried elsewhere",
@@ -150,6 +156,8 @@ mod enabled {
             Mutant::SessionsLiveOn => "a session outlives its timeout",
             Mutant::HeldCallExpires => "a session whose call is held expires",
             Mutant::RestoreForgetsDrains => "a restart forgets drains",
+            Mutant::RestoreForgetsPauses => "a restart forgets pauses",
+            Mutant::RestoreForgetsPast => "a restart forgets which attempts of jobs gave no result",
             Mutant::RestoreKeepsContact => "a restart gives sessions no fresh timeout",
             Mutant::RestoreWithoutGrace => "a restart ends leases whose time ran out while the server was down",
             Mutant::HiddenPassed => "a bot is given a job though one that is not loaded yet would be the better one",

@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use berth_core::{BotStatus, PropertySet, SessionView};
 use berth_proto::admin::{
-    Bot, DrainBotRequest, DrainBotResponse, ListBotsRequest, ListBotsResponse, ReleaseBotRequest, ReleaseBotResponse,
-    bots_server,
+    Bot, DrainBotRequest, DrainBotResponse, KickBotRequest, KickBotResponse, ListBotsRequest, ListBotsResponse,
+    ReleaseBotRequest, ReleaseBotResponse, bots_server,
 };
 use tonic::{Request, Response, Status};
 
@@ -13,7 +13,7 @@ use super::{check_peer, chosen, show};
 use crate::{
     convert,
     error::Error,
-    instances::{Instances, shown},
+    instances::{Instance, Instances, shown},
     names,
 };
 
@@ -49,19 +49,38 @@ impl bots_server::Bots for AdminBots {
         released.map_err(Error::from)?;
         Ok(Response::new(ReleaseBotResponse {}))
     }
+
+    async fn kick_bot(&self, request: Request<KickBotRequest>) -> Result<Response<KickBotResponse>, Status> {
+        check_peer(&request)?;
+        Ok(Response::new(self.kick(&request.into_inner()).await?))
+    }
 }
 
 impl AdminBots {
+    async fn kick(&self, request: &KickBotRequest) -> Result<KickBotResponse, Error> {
+        let instance = self.instances.get("instance", &request.instance)?;
+        let session = self.session(instance, request.bot_id.as_str().into()).await?;
+        let session = session
+            .ok_or_else(|| Error::UnknownName { what: "an open session of bot", name: shown(&request.bot_id) })?;
+        let leases = u32::try_from(session.leases.len()).unwrap_or(u32::MAX);
+        instance.engine.kick(session.session).await?;
+        Ok(KickBotResponse { leases })
+    }
+
+    /// The session of a bot, if it has one.
+    async fn session(&self, instance: &Instance, bot_id: Arc<str>) -> Result<Option<SessionView>, Error> {
+        let name = instance.name.clone();
+        let look = move |book: &berth_core::Book| {
+            let is_its = |session: &SessionView| session.instance == name && session.bot_id == bot_id;
+            book.sessions().into_iter().find(is_its)
+        };
+        Ok(instance.engine.read_promptly(look).await?)
+    }
+
     async fn drain(&self, request: &DrainBotRequest) -> Result<DrainBotResponse, Error> {
         let instance = self.instances.get("instance", &request.instance)?;
         let bot_id: Arc<str> = request.bot_id.as_str().into();
-        let (name, id) = (instance.name.clone(), bot_id.clone());
-        let look = move |book: &berth_core::Book| {
-            let sessions = book.sessions();
-            let mut own = sessions.iter().filter(|session| session.instance == name && session.bot_id == id);
-            own.next().map(|session| session.leases.len())
-        };
-        let leases = instance.engine.read_promptly(look).await?;
+        let leases = self.session(instance, bot_id.clone()).await?.map(|session| session.leases.len());
         // A drain outlasts sessions, so a bot that is away may be drained. Its end may name a bot that is gone for good.
         instance.engine.drain(instance.name.clone(), bot_id, !request.undo).await?;
         if leases.is_none() {

@@ -25,6 +25,16 @@ pub(super) enum Found {
     Stored(Box<JobRow>),
 }
 
+impl Found {
+    /// The job's id.
+    pub(super) fn id(&self) -> JobId {
+        match self {
+            Self::Known(view) => view.job,
+            Self::Stored(row) => row.job,
+        }
+    }
+}
+
 pub(super) async fn job(instances: &Instances, text: &str) -> Result<(Engine, Found), Error> {
     let unknown = || Error::UnknownName { what: "job", name: shown(text) };
     let digits: String = names::split(text.trim()).1.chars().filter(|digit| *digit != '-').collect();

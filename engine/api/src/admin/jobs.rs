@@ -1,23 +1,27 @@
 //! `berth.admin.v1.Jobs`.
 
-use std::collections::BTreeMap;
+use std::pin::Pin;
 
-use berth_core::{InstanceName, JobView, Stage};
+use berth_core::{JobView, Stage};
 use berth_proto::admin::{
-    CancelJobRequest, CancelJobResponse, GetJobRequest, Job, ListJobsRequest, ListJobsResponse, jobs_server,
+    CancelJobRequest, CancelJobResponse, CancelOperationsProgress, CancelOperationsRequest, GetHistoryRequest,
+    GetHistoryResponse, GetJobRequest, Job, ListJobsRequest, ListJobsResponse, RequeueJobRequest, RequeueJobResponse,
+    SetPriorityRequest, SetPriorityResponse, jobs_server,
 };
 use berth_runtime::{Engine, EngineError};
+use futures::Stream;
 use tonic::{Request, Response, Status};
 
 use super::{
-    check_peer, chosen,
+    cancel, check_peer,
     find::{self, Found},
-    show,
+    list, show,
 };
-use crate::{error::Error, instances::Instances, walk::walk_incomplete};
-
-const LIMIT_DEFAULT: usize = 100;
-const LIMIT_MAX: usize = 10_000;
+use crate::{
+    error::Error,
+    happened::happened,
+    instances::{Instances, shown},
+};
 
 /// The service.
 pub(crate) struct AdminJobs {
@@ -28,7 +32,7 @@ pub(crate) struct AdminJobs {
 impl jobs_server::Jobs for AdminJobs {
     async fn list_jobs(&self, request: Request<ListJobsRequest>) -> Result<Response<ListJobsResponse>, Status> {
         check_peer(&request)?;
-        Ok(Response::new(self.list(&request.into_inner()).await?))
+        Ok(Response::new(list::list(&self.instances, &request.into_inner()).await?))
     }
 
     async fn get_job(&self, request: Request<GetJobRequest>) -> Result<Response<Job>, Status> {
@@ -41,63 +45,63 @@ impl jobs_server::Jobs for AdminJobs {
         check_peer(&request)?;
         let (engine, found) = find::job(&self.instances, &request.get_ref().job).await?;
         let operations = match found {
-            Found::Known(job) => cancel(&engine, &job).await.map_err(Error::from)?,
+            Found::Known(job) => cancel_handles(&engine, &job).await.map_err(Error::from)?,
             Found::Stored(_) => 0,
         };
         Ok(Response::new(CancelJobResponse { operations }))
     }
-}
 
-impl AdminJobs {
-    async fn list(&self, request: &ListJobsRequest) -> Result<ListJobsResponse, Error> {
-        let only = chosen(&self.instances, &request.instance)?.map(|instance| &instance.name);
-        let limit = match usize::try_from(request.limit) {
-            Ok(0) | Err(_) => LIMIT_DEFAULT,
-            Ok(limit) => limit.min(LIMIT_MAX),
-        };
-        let mut answer = ListJobsResponse::default();
-        for engine in self.instances.engines() {
-            let (oldest, total) = oldest(&engine, only, limit).await?;
-            answer.incomplete_total += total;
-            for view in oldest {
-                answer.jobs.push(show::view(&engine, &view).await?);
-            }
-        }
-        if request.finished {
-            for engine in self.instances.engines() {
-                let rows = engine.history().recent(limit).await?;
-                for row in rows.iter().filter(|row| only.is_none_or(|name| *name == row.instance)) {
-                    answer.jobs.push(show::row(&engine, row).await?);
-                }
-            }
-        }
-        answer.jobs.truncate(limit);
-        Ok(answer)
+    type CancelOperationsStream = Pin<Box<dyn Stream<Item = Result<CancelOperationsProgress, Status>> + Send>>;
+
+    async fn cancel_operations(
+        &self,
+        request: Request<CancelOperationsRequest>,
+    ) -> Result<Response<Self::CancelOperationsStream>, Status> {
+        check_peer(&request)?;
+        Ok(Response::new(Box::pin(cancel::cancel(&self.instances, request.into_inner())?)))
+    }
+
+    async fn requeue_job(&self, request: Request<RequeueJobRequest>) -> Result<Response<RequeueJobResponse>, Status> {
+        check_peer(&request)?;
+        let request = request.into_inner();
+        let (engine, job) = self.unfinished(&request.job).await?;
+        engine.requeue(job.job, request.counts).await.map_err(Error::from)?;
+        Ok(Response::new(RequeueJobResponse {}))
+    }
+
+    async fn set_priority(
+        &self,
+        request: Request<SetPriorityRequest>,
+    ) -> Result<Response<SetPriorityResponse>, Status> {
+        check_peer(&request)?;
+        let request = request.into_inner();
+        let (engine, job) = self.unfinished(&request.job).await?;
+        let set = engine.set_priority(job.job, request.priority).await.map_err(Error::from)?;
+        let answer = SetPriorityResponse { rank_before: set.before, rank: set.rank, unanswered: set.unanswered };
+        Ok(Response::new(answer))
+    }
+
+    async fn get_history(&self, request: Request<GetHistoryRequest>) -> Result<Response<GetHistoryResponse>, Status> {
+        check_peer(&request)?;
+        let text = request.into_inner().job;
+        let (engine, found) = find::job(&self.instances, &text).await?;
+        let unknown = || Error::UnknownName { what: "job", name: shown(&text) };
+        let known = happened(&engine, found.id()).await?.ok_or_else(unknown)?;
+        Ok(Response::new(show::history(known)))
     }
 }
 
-/// The jobs that wait longest, and how many there are in all.
-async fn oldest(
-    engine: &Engine,
-    only: Option<&InstanceName>,
-    limit: usize,
-) -> Result<(impl Iterator<Item = JobView> + use<>, u64), EngineError> {
-    let (mut oldest, mut total) = (BTreeMap::new(), 0);
-    walk_incomplete(engine, |view| {
-        if only.is_none_or(|name| *name == view.instance) {
-            total += 1;
-            oldest.insert((view.queued_at, view.job), view);
-            if oldest.len() > limit {
-                oldest.pop_last();
-            }
+impl AdminJobs {
+    async fn unfinished(&self, text: &str) -> Result<(Engine, Box<JobView>), Error> {
+        match find::job(&self.instances, text).await? {
+            (engine, Found::Known(job)) if !matches!(job.stage, Stage::Completed(_)) => Ok((engine, job)),
+            (_, found) => Err(EngineError::from(berth_core::Rejection::UnknownJob(found.id())).into()),
         }
-    })
-    .await?;
-    Ok((oldest.into_values(), total))
+    }
 }
 
 /// Gives up every handle that is still held; the last one ends the job.
-async fn cancel(engine: &Engine, job: &JobView) -> Result<u32, EngineError> {
+async fn cancel_handles(engine: &Engine, job: &JobView) -> Result<u32, EngineError> {
     if matches!(job.stage, Stage::Completed(_)) {
         return Ok(0);
     }

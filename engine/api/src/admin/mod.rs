@@ -1,13 +1,16 @@
 //! `berth.admin.v1`: what operators ask. Answers loopback peers only, until an administrator rule can be configured.
 
 mod bots;
+mod cancel;
 mod find;
 mod jobs;
+mod list;
+mod pauses;
 mod show;
 
 use tonic::Request;
 
-pub(crate) use self::{bots::AdminBots, jobs::AdminJobs};
+pub(crate) use self::{bots::AdminBots, jobs::AdminJobs, pauses::AdminPauses};
 use crate::{
     error::Error,
     instances::{Instance, Instances},

@@ -12,14 +12,22 @@ use prost::Message;
 use tonic::Code;
 
 use super::find::Found;
-use crate::{convert, error::Error, names};
+use crate::{
+    convert,
+    error::Error,
+    happened::{Event, Happened, What},
+    names,
+    position::position,
+};
 
 pub(super) async fn found(engine: &Engine, found: Found) -> Result<admin::Job, Error> {
     match found {
         Found::Known(known) => {
             let job = known.job;
             let waiting = engine.read(move |book| book.explain(job)).await?;
-            Ok(admin::Job { waiting: waiting.map(explain), ..view(engine, &known).await? })
+            let position = position(engine, job, u64::MAX).await?.unwrap_or_default();
+            let waiting = waiting.map(|waiting| admin::Waiting { position, ..explain(waiting) });
+            Ok(admin::Job { waiting, ..view(engine, &known).await? })
         }
         Found::Stored(stored) => row(engine, &stored).await,
     }
@@ -164,6 +172,12 @@ fn explain(waiting: Waiting) -> admin::Waiting {
             ("NO_BOT_OFFERS", reason.into(), Vec::new())
         }
         Why::NoBotOffers { missing } => ("NO_BOT_OFFERS", format!("no bot offers {missing}"), properties(&missing)),
+        Why::Paused { instance: true } => {
+            ("INSTANCE_PAUSED", "an operator paused all jobs of its instance".into(), Vec::new())
+        }
+        Why::Paused { instance: false } => {
+            ("LABEL_PAUSED", "an operator paused the jobs with its label".into(), Vec::new())
+        }
         Why::PolicyAsked => {
             ("POLICY_ASKED", "an attempt failed, and a policy is asked what becomes of the job".into(), Vec::new())
         }
@@ -199,5 +213,64 @@ fn explain(waiting: Waiting) -> admin::Waiting {
             ("BOTS_NOT_ASKING", reason, Vec::new())
         }
     };
-    admin::Waiting { reason, code: code.into(), missing, ahead: ahead as u64, bots_that_fit: bots_that_fit as u64 }
+    let (ahead, bots_that_fit) = (ahead as u64, bots_that_fit as u64);
+    admin::Waiting { reason, code: code.into(), missing, ahead, bots_that_fit, ..Default::default() }
+}
+
+/// What happened to a job, with numbers as numbers.
+pub(super) fn history(known: Happened) -> admin::GetHistoryResponse {
+    let instance = &*known.instance.0;
+    let events = known.events.into_iter().map(|event| happening(instance, event)).collect();
+    admin::GetHistoryResponse { job: known.job.to_string(), events }
+}
+
+fn happening(instance: &str, Event { at, what }: Event) -> admin::HistoryEvent {
+    let own = admin::HistoryEvent { at: Some(convert::timestamp(at)), ..Default::default() };
+    let name = |bot: Option<Arc<str>>| bot.map(|bot| bot.to_string()).unwrap_or_default();
+    let described = |code: i32| Code::from_i32(code).description().to_owned();
+    match what {
+        What::Created => admin::HistoryEvent { kind: "CREATED".into(), ..own },
+        What::OperationCreated { operation, operations } => admin::HistoryEvent {
+            kind: "OPERATION_CREATED".into(),
+            operation: names::operation(instance, operation),
+            text: format!("{operations} in all"),
+            ..own
+        },
+        What::Assigned { bot, attempt, waited } => admin::HistoryEvent {
+            kind: "ASSIGNED".into(),
+            bot_id: name(bot),
+            attempt,
+            took: Some(convert::to_duration(waited)),
+            ..own
+        },
+        What::Progress { bot, stamp } => {
+            admin::HistoryEvent { kind: "PROGRESS".into(), bot_id: bot.to_string(), progress: stamp.into(), ..own }
+        }
+        What::Retried { attempt, attempts: _, code } => {
+            admin::HistoryEvent { kind: "RETRIED".into(), attempt, code: Some(code), text: described(code), ..own }
+        }
+        What::Requeued { bot, attempt } => admin::HistoryEvent {
+            kind: "REQUEUED".into(),
+            bot_id: bot.to_string(),
+            attempt,
+            text: "an operator took it from its bot".into(),
+            ..own
+        },
+        What::OperationCancelled { operation, bot, cancelled, operations } => admin::HistoryEvent {
+            kind: "OPERATION_CANCELLED".into(),
+            operation: names::operation(instance, operation),
+            bot_id: name(bot),
+            text: format!("{cancelled} of {operations}"),
+            ..own
+        },
+        What::Cancelled { bot } => admin::HistoryEvent { kind: "CANCELLED".into(), bot_id: name(bot), ..own },
+        What::Completed { bot, code, took } => admin::HistoryEvent {
+            kind: "COMPLETED".into(),
+            bot_id: name(bot),
+            code: Some(code),
+            took: took.map(convert::to_duration),
+            text: described(code),
+            ..own
+        },
+    }
 }

@@ -1,9 +1,10 @@
 //! `google.devtools.remoteworkers.v1test2.Bots`: bots open a session, ask for work and report.
 //!
 //! A call of a bot is held until there is work for it or its deadline is near. `worker` reads what a bot can do,
-//! `report` what it says of its leases, `complete` deals with results, `reply` writes what it is told.
+//! `report` what it says of its leases, `progress` how far it is with them, `complete` deals with results, `reply` writes what it is told.
 
 mod complete;
+mod progress;
 mod reply;
 mod report;
 mod worker;
@@ -115,6 +116,7 @@ impl Bots {
         let hold_until = Some(hold_until(instance, headers));
         let (status, bot_id) = (parse_status(session.status)?, parse_bot_id(&session.bot_id)?);
         let worker = self.worker_change(instance, id, &bot_id, session.worker.as_ref()).await?;
+        progress::note(instance, id, progress::parse(headers, &session.leases)).await?;
         let reports = report::parse(&mut session.leases);
         let (leases, results) = self.complete(instance, id, reports).await?;
         let update = |poll| UpdateSession {

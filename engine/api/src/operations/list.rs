@@ -202,7 +202,7 @@ impl<'a> Listing<'a> {
 }
 
 /// What clients see of the handles of a job that is not over.
-fn views(job: &JobView) -> impl Iterator<Item = OperationView> + '_ {
+pub(super) fn views(job: &JobView) -> impl Iterator<Item = OperationView> + '_ {
     let stage = |handle: &OperationRow| match handle.cancelled {
         Some(_) => Stage::Completed(Outcome::Cancelled),
         None => job.stage.clone(),
@@ -228,7 +228,7 @@ async fn render(instance: &Instance, page: Vec<Ordered>, next: Next) -> Result<(
         let results =
             operation::results(instance.engine.history(), some.iter().map(|known| &known.listed.view)).await?;
         for (known, result) in some.iter().zip(results) {
-            let operation = operation::with_result(&known.listed.view, result);
+            let operation = operation::with_result(instance.engine.history(), &known.listed.view, result);
             bytes += operation.encoded_len();
             if bytes > PAGE_BYTES_MAX && !operations.is_empty() {
                 let last = &page[operations.len() - 1];

@@ -4,6 +4,7 @@ mod list;
 mod page;
 mod plan;
 mod query;
+mod scan;
 #[cfg(test)]
 mod tests;
 
@@ -22,6 +23,10 @@ use prost::Message;
 use tokio::time;
 use tonic::{Request, Response, Status};
 
+pub(crate) use self::{
+    query::{Key, about},
+    scan::{Place, Scan},
+};
 use crate::{
     config::Config, convert, deadline, error::Error, execution::watch_operation, instances::Instances, operation,
     trailers,

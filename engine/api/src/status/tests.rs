@@ -2,7 +2,7 @@
 
 use std::{fmt::Write, sync::Arc, time::Duration};
 
-use berth_core::{Limit, LimitState, OperationId, SessionId};
+use berth_core::{JobId, Limit, LimitState, OperationId, SessionId};
 use berth_runtime::store::StoreError;
 use expect_test::expect;
 
@@ -24,12 +24,15 @@ fn all() -> Vec<Error> {
         Error::Missing(vec![digest()]),
         Error::NoSession("main/x".into()),
         Error::NotLoopback,
+        Error::TooMuch { seconds: 10 },
         Error::Unimplemented("PostBotEventTemp"),
         Error::ResultLost,
         Error::Broken("the body of a leased job"),
         EngineError::from(Rejection::UnknownSession(session)).into(),
         EngineError::from(Rejection::OtherBot { session }).into(),
         EngineError::from(Rejection::UnknownOperation(operation)).into(),
+        EngineError::from(Rejection::UnknownJob(JobId(4))).into(),
+        EngineError::from(Rejection::NotExecuting(JobId(4))).into(),
         EngineError::from(Rejection::IdTaken(3)).into(),
         EngineError::from(Rejection::Slots(0)).into(),
         EngineError::from(Rejection::NotFinished(operation)).into(),
@@ -74,12 +77,15 @@ fn every_error_has_its_status() {
         Missing | FailedPrecondition | 1 blobs that the action needs are not in the storage | google.rpc.PreconditionFailure
         NoSession | DataLoss | bot session "main/x" is not known: it ended or expired; create a new one | 
         NotLoopback | PermissionDenied | this service answers on the loopback interface only | 
+        TooMuch | DeadlineExceeded | there are too many operations to look at within 10 s: ask for fewer | 
         Unimplemented | Unimplemented | PostBotEventTemp is not implemented | 
         ResultLost | DataLoss | the result of this operation is not stored any more | 
         Broken | Internal | the server failed; its log says why | 
         Rejected | DataLoss | bot session 00000000000000000000000000000001 is not known: it ended or expired; create a new one | 
         Rejected | InvalidArgument | bot session 00000000000000000000000000000001 belongs to another bot id | google.rpc.BadRequest
         Rejected | NotFound | operation 00000000000000000000000000000002 is not known | 
+        Rejected | NotFound | job 00000000000000000000000000000004 is not known, or is over | 
+        Rejected | FailedPrecondition | job 00000000000000000000000000000004 is not executing | 
         Rejected | Unavailable | try again | google.rpc.RetryInfo
         Rejected | InvalidArgument | capacity 0 must be from 1 to 1000 | google.rpc.BadRequest
         Rejected | FailedPrecondition | operation 00000000000000000000000000000002 is not finished: cancel it first | 

@@ -4,11 +4,17 @@ use std::time::{Duration, Instant};
 
 use berth_core::LeaseId;
 use berth_proto::{
+    admin::GetHistoryRequest,
+    any,
     bots::{BotStatus, LeaseState, PostBotEventTempRequest},
-    longrunning::CancelOperationRequest,
-    reapi::execution_stage::Value,
+    longrunning::{CancelOperationRequest, GetOperationRequest},
+    reapi::{ExecuteOperationMetadata, ExecutedActionMetadata, execution_stage::Value},
 };
-use tonic::Code;
+use prost::Message;
+use tonic::{
+    Code,
+    metadata::{BinaryMetadataKey, MetadataMap, MetadataValue},
+};
 
 use crate::house::{House, Job, LONG, complete, last, response, stage, succeed};
 
@@ -37,6 +43,51 @@ async fn a_bot_is_answered_as_soon_as_there_is_work() {
     assert_eq!(instance, "main");
     assert!(id.parse::<LeaseId>().is_ok());
     assert!(id.bytes().all(|b| b.is_ascii_digit() || b.is_ascii_lowercase() || b == b'-'));
+}
+
+#[tokio::test]
+async fn what_a_bot_says_of_its_attempt_is_in_the_operation_and_in_the_history() {
+    let server = House::new().start().await;
+    let client = server.connect().await;
+    let (first, _stream) = client.begin(&Job::new("a")).await;
+    let mut bot = client.bot("bot", 1);
+    let lease = bot.take().await;
+    let began = Some(prost_types::Timestamp { seconds: 1_900_000_000, nanos: 5_000 });
+    let said = ExecutedActionMetadata { execution_start_timestamp: began, ..ExecutedActionMetadata::default() };
+    let say = |lease: &str| {
+        let key = format!("partial-execution-metadata-{}-bin", lease.rsplit_once('/').unwrap().1);
+        let bytes = MetadataValue::from_bytes(&said.encode_to_vec());
+        move |headers: &mut MetadataMap| {
+            drop(headers.insert_bin(BinaryMetadataKey::from_bytes(key.as_bytes()).unwrap(), bytes))
+        }
+    };
+    bot.session.leases[0].state = LeaseState::Active as i32;
+    bot.update_with(LONG, say(&lease.id)).await.unwrap();
+    let shown = async |name: &str| {
+        let request = GetOperationRequest { name: name.into() };
+        let operation = client.operations().get_operation(request).await.unwrap().into_inner();
+        let metadata: ExecuteOperationMetadata = any::unpack(operation.metadata.as_ref().unwrap()).unwrap();
+        metadata.partial_execution_metadata.unwrap()
+    };
+    let metadata = shown(&first.name).await;
+    assert_eq!(metadata.execution_start_timestamp, began);
+    assert!(metadata.queued_timestamp.is_some());
+    let history = GetHistoryRequest { job: first.name.clone() };
+    let history = client.admin_jobs().get_history(history).await.unwrap().into_inner().events;
+    let last = history.last().unwrap();
+    assert_eq!((last.kind.as_str(), last.progress.as_str()), ("PROGRESS", "execution_start_timestamp"));
+    assert_eq!((last.bot_id.as_str(), last.at), ("bot", began));
+
+    // A bot that does not have the lease says nothing of it, and an older attempt is not the newer one.
+    let (second, _second) = client.begin(&Job::new("b")).await;
+    let mut other = client.bot("other", 1);
+    let taken = other.take().await;
+    bot.update_with(Duration::from_millis(200), say(&taken.id)).await.unwrap();
+    assert_eq!(shown(&second.name).await.execution_start_timestamp, None);
+    bot.finish_all(|lease| complete(lease, None, Code::Unavailable as i32));
+    bot.update(LONG).await.unwrap();
+    assert_eq!(bot.session.leases.len(), 1, "it has the job once more");
+    assert_eq!(shown(&first.name).await.execution_start_timestamp, None);
 }
 
 #[tokio::test]

@@ -270,6 +270,11 @@ pub(crate) struct Bot {
 pub(crate) const LONG: Duration = Duration::from_secs(300);
 
 impl Bot {
+    /// Goes on over another connection, as after a restart of the server.
+    pub(crate) fn reconnect(&mut self, client: &Client) {
+        self.client = client.bots();
+    }
+
     pub(crate) async fn open(&mut self, deadline: Duration) -> Result<(), Status> {
         let session = self.session.clone();
         let mut request = Request::new(CreateBotSessionRequest { parent: MAIN.into(), bot_session: Some(session) });
@@ -280,6 +285,15 @@ impl Bot {
     }
 
     pub(crate) async fn update(&mut self, deadline: Duration) -> Result<(), Status> {
+        self.update_with(deadline, |_| {}).await
+    }
+
+    /// The same with headers of its own.
+    pub(crate) async fn update_with(
+        &mut self,
+        deadline: Duration,
+        add: impl FnOnce(&mut tonic::metadata::MetadataMap),
+    ) -> Result<(), Status> {
         let listed: Vec<_> = self.session.leases.iter().map(|lease| lease.id.clone()).collect();
         let session = self.session.clone();
         let mut request = Request::new(UpdateBotSessionRequest {
@@ -288,6 +302,7 @@ impl Bot {
             update_mask: None,
         });
         request.set_timeout(deadline);
+        add(request.metadata_mut());
         self.session = self.client.update_bot_session(request).await?.into_inner();
         self.leases_seen += self.session.leases.iter().filter(|lease| !listed.contains(&lease.id)).count();
         Ok(())

@@ -116,7 +116,7 @@ async fn a_policy_that_could_not_say_is_asked_again() {
         bot
     });
     let (_, _stream) = client.begin(&job("a", &[("cores", "4")])).await;
-    taken.await.unwrap();
+    assert_eq!(taken.await.unwrap().session.leases.len(), 1);
     assert_eq!(policy.asked.load(Ordering::Relaxed), 2);
 }
 

@@ -28,6 +28,9 @@ impl Book {
                 | Event::Undelivered { .. }
                 | Event::Drain { .. }
                 | Event::Release { .. }
+                | Event::Pause { .. }
+                | Event::Requeue { .. }
+                | Event::Kick { .. }
                 | Event::Asking { .. }
                 | Event::Decided(_)
                 | Event::Matched(_)

@@ -8,8 +8,8 @@ use super::{
     session::Session,
 };
 use crate::{
-    Fact, JobCreated, JobId, LeaseId, OperationId, OperationRow, Outcome, SessionChanged, SessionId, SessionOpened,
-    Timestamp,
+    AttemptEnd, Fact, JobCreated, JobId, LeaseId, OperationId, OperationRow, Outcome, SessionChanged, SessionId,
+    SessionOpened, Timestamp,
     index::hash_of_id,
     mutant::{Mutant, broken},
     queue::{JobIx, SessionIx},
@@ -39,8 +39,15 @@ impl Book {
                 self.jobs.details_mut(index).attempts_used += u32::from(broken(Mutant::WithdrawCounts));
                 self.requeue(index);
             }
-            Fact::AttemptLost { lease, .. } => {
+            Fact::LeaseRequeued { lease, at, .. } => {
                 let index = self.known_job(lease.job);
+                self.note_past(index, *at, AttemptEnd::Requeued);
+                self.jobs.details_mut(index).attempts_used += u32::from(broken(Mutant::RequeueCounts));
+                self.requeue(index);
+            }
+            Fact::AttemptLost { lease, code, at, .. } => {
+                let index = self.known_job(lease.job);
+                self.note_past(index, *at, AttemptEnd::Failed { code: *code });
                 self.jobs.details_mut(index).attempts_used += 1;
                 if broken(Mutant::RetryAtTheEnd) {
                     self.ages += 1;
@@ -50,6 +57,7 @@ impl Book {
             }
             Fact::AttemptFailed(failed) => {
                 let index = self.known_job(failed.lease.job);
+                self.note_past(index, failed.failed.at, AttemptEnd::Failed { code: failed.failed.code });
                 self.release_lease(index);
                 self.jobs.details_mut(index).started_at = None;
                 self.setbacks.entry(index).or_default().row.note(failed.failed.clone());
@@ -78,6 +86,7 @@ impl Book {
                 }
                 self.fewer_bots |= *on;
             }
+            Fact::PauseSet { instance, label, on } => self.queue.set_paused((instance.clone(), label.clone()), *on),
             Fact::QuarantineSet { instance, bot_id, until } => {
                 self.apply_quarantine((instance.clone(), bot_id.clone()), *until);
             }
@@ -222,6 +231,7 @@ impl Book {
     fn apply_completed(&mut self, job: JobId, at: Timestamp, outcome: Outcome) {
         let index = self.known_job(job);
         let started = self.began(index);
+        self.note_last(index, at, outcome);
         match self.job(index).state {
             JobState::Queued => self.dequeue(index),
             JobState::Leased(_) => self.release_lease(index),

@@ -32,6 +32,11 @@ pub enum Why {
         /// What no bot has.
         missing: PropertySet,
     },
+    /// An operator paused the jobs of its instance, or those with its label.
+    Paused {
+        /// Whether it is the whole instance.
+        instance: bool,
+    },
     /// An attempt failed, and a policy is asked what becomes of the job.
     PolicyAsked,
     /// An attempt failed, and there is another, but not before this time.
@@ -101,7 +106,9 @@ impl Book {
         let away = |s: &&Session| s.status != BotStatus::Ok || self.is_drained(s) || self.is_quarantined(s);
         let sessions = self.sessions.iter().map(|(at, s)| (SessionIx(at as u32), s));
         let avoided: Vec<_> = sessions.filter(|(at, s)| s.ticket.is_some() && self.avoids(index, *at)).collect();
-        if of_instance().next().is_none() {
+        if self.queue.is_paused(job.line) {
+            Why::Paused { instance: self.is_paused(instance, None) }
+        } else if of_instance().next().is_none() {
             Why::NoBots
         } else if fitting.is_empty() {
             let offered = |wanted: &crate::Property| {

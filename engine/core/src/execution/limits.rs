@@ -26,7 +26,8 @@ impl Book {
 
     /// Whether the job may not begin to run now, whoever asks.
     pub(super) fn is_blocked(&self, index: JobIx) -> bool {
-        self.queue.is_blocked(self.queue.limits_of(self.job(index).line))
+        let line = self.job(index).line;
+        self.queue.is_blocked(self.queue.limits_of(line)) || self.queue.is_paused(line)
     }
 
     /// Counters that were full have room again: bots that ask may take what was passed over.

@@ -108,7 +108,8 @@ impl Book {
         let (_, own) = self.queue.line(spot.line);
         let owed = self.queue.is_owed(self.queue.limits_of(spot.line));
         let before = |((lane, limits), line): (&(LaneIx, LimitsIx), &BTreeSet<(Place, RequirementIx)>)| {
-            let hidden = line.iter().find(|(_, need)| self.queue.serves(class, *need));
+            let may_go = |need| self.queue.serves(class, need) && !self.queue.is_class_paused(need);
+            let hidden = line.iter().find(|(_, need)| may_go(*need));
             hidden.filter(|_| !self.queue.is_blocked(*limits)).is_none_or(|(place, _)| {
                 let order = self.queue.is_owed(*limits).cmp(&owed).then(self.queue.share_cmp(own, *lane));
                 order.then(spot.place.cmp(place)) == Ordering::Less

@@ -41,6 +41,11 @@ impl Matching {
         if self.news.is_empty() { self.due.first().map(|(at, _)| *at) } else { Some(Timestamp::default()) }
     }
 
+    /// Bots that ask are given jobs of these classes.
+    pub(super) fn announce(&mut self, classes: impl IntoIterator<Item = RequirementIx>) {
+        self.news.extend(classes);
+    }
+
     fn set_due(&mut self, pair: Pair, at: Option<Timestamp>) {
         let old = match at {
             Some(at) => self.again.insert(pair, at),
@@ -156,7 +161,7 @@ impl Book {
     }
 
     /// Bots that ask are given jobs of classes that they serve from now on: the one that fits best first, each in turn.
-    fn serve_news(&mut self, now: Timestamp, step: &mut Step) {
+    pub(super) fn serve_news(&mut self, now: Timestamp, step: &mut Step) {
         while let Some(need) = self.matching.news.front().copied() {
             if self.queue.has_queued(need) {
                 let asking = self.queue.waiting_for(need);

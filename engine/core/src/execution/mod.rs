@@ -21,11 +21,14 @@ mod jobs;
 mod limits;
 mod load;
 mod matching;
+mod past;
+mod pause;
 mod place;
 mod prefer;
 mod quarantine;
 mod record;
 mod report;
+mod requeue;
 mod restore;
 mod session;
 mod setback;
@@ -51,11 +54,12 @@ use self::{
 pub use self::{
     explain::{Waiting, Why},
     matching::PAIRS_MAX,
+    past::PAST_ATTEMPTS_MAX,
     view::{Counts, JobView, LeaseView, OperationView, SessionView},
 };
 use crate::{
-    Answer, Asking, Event, Fact, InstanceName, JobId, Limit, OperationId, OperationRow, Rejection, SessionId, Step,
-    Timestamp,
+    Answer, Asking, Event, Fact, InstanceName, JobId, Limit, OperationId, OperationRow, PastAttempt, Rejection,
+    SessionId, Step, Timestamp,
     index::{Index, hash_of_id},
     queue::{JobIx, Queue, SessionIx},
 };
@@ -120,6 +124,8 @@ pub struct Book {
     /// Who wants to be asked what. Not durable.
     asking: FxHashMap<InstanceName, Asking>,
     setbacks: FxHashMap<JobIx, Setback>,
+    /// Attempts of jobs that gave no result: of the few jobs that have such.
+    past: FxHashMap<JobIx, Vec<PastAttempt>>,
     /// Limits of jobs that have any, as they came.
     limits: FxHashMap<JobIx, Box<[Arc<Limit>]>>,
     /// Deadlines of jobs that are decided or delayed.
@@ -176,6 +182,7 @@ impl Book {
             quarantine_ends: BTreeSet::new(),
             asking: FxHashMap::default(),
             setbacks: FxHashMap::default(),
+            past: FxHashMap::default(),
             limits: FxHashMap::default(),
             pending: BTreeSet::new(),
             picky: BTreeMap::new(),
@@ -216,6 +223,9 @@ impl Book {
             Event::Undelivered { session, poll } => self.undelivered(now, session, poll, &mut step),
             Event::Drain { instance, bot_id, on } => self.drain(now, instance, bot_id, on, &mut step),
             Event::Release { instance, bot_id } => self.release(now, instance, bot_id, &mut step),
+            Event::Pause { instance, label, on } => self.pause(now, (instance, label), on, &mut step),
+            Event::Requeue { job, counts } => self.requeue_job(now, job, counts, &mut step)?,
+            Event::Kick { session } => self.kick(now, session, &mut step)?,
             Event::Asking { instance, asking } => self.set_asking(now, instance, asking, &mut step),
             Event::Decided(decided) => self.decided(now, *decided, &mut step),
             Event::Matched(matched) => self.matched(now, *matched, &mut step),

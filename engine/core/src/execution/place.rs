@@ -229,6 +229,12 @@ impl Book {
         (asked, (next < self.jobs.places()).then_some(next))
     }
 
+    /// The same of one job; `None`: it is not known, or over.
+    pub fn place_of(&self, job: crate::JobId) -> Option<PlaceAsked> {
+        let live = |index: &JobIx| !matches!(self.job(*index).state, JobState::Completed { .. });
+        self.job_ix(job).filter(live).map(|index| self.place_asked(index))
+    }
+
     fn place_asked(&self, index: JobIx) -> PlaceAsked {
         let job = self.job(index);
         let (_, label) = self.queue.requirements(job.line);

@@ -29,6 +29,11 @@ impl Book {
         if broken(Mutant::RestoreForgetsDrains) {
             book.drains.clear();
         }
+        for row in rows.pauses {
+            if !broken(Mutant::RestoreForgetsPauses) {
+                book.queue.set_paused((row.instance, row.label), true);
+            }
+        }
         for row in rows.quarantines {
             if !broken(Mutant::RestoreForgetsQuarantines) {
                 book.apply_quarantine((row.instance, row.bot_id), Some(row.until));
@@ -65,6 +70,7 @@ impl Book {
             leases: live().filter_map(|(index, _)| self.lease_row_of(index)).collect(),
             sessions: self.sessions.iter().map(|(at, _)| self.session_row_of(SessionIx(at as u32))).collect(),
             drains: self.drains.iter().cloned().map(|(instance, bot_id)| DrainRow { instance, bot_id }).collect(),
+            pauses: self.pauses(),
             quarantines: self.quarantines.iter().map(quarantine_row).collect(),
         };
         rows.sort();
@@ -147,6 +153,7 @@ impl Book {
             self.set_affinities(index, &row.affinities);
         }
         self.restore_setbacks(index, row.setbacks);
+        self.restore_past(index, row.past);
         if row.again.is_some() && !broken(Mutant::RestoreForgetsAgain) {
             self.set_again(index, row.again);
         }
@@ -202,6 +209,7 @@ impl Book {
             operations: self.handles(index).collect(),
             again: self.again_of(index),
             setbacks: self.setbacks_of(index).cloned().map(Box::new),
+            past: self.past_of(index),
             started_at: details.started_at.filter(|_| matches!(state, JobRowState::Completed { .. })),
             state,
         }

@@ -210,12 +210,17 @@ impl Book {
     pub(super) fn close_session(&mut self, now: Timestamp, index: SessionIx, reason: SessionEnd, step: &mut Step) {
         self.stop_asking(index);
         self.take_back(now, index, Told::No, step);
-        let session = self.session_mut(index);
-        let (id, poll, jobs) = (session.id, session.poll.take(), session.jobs.clone());
-        for job in jobs {
+        for job in self.session(index).jobs.clone() {
             self.note_attempt(index, true);
             self.lose_bot(now, job, step);
         }
+        self.end_session(now, index, reason, step);
+    }
+
+    /// The same where its leases are over already: its call is answered, and nothing is known of it any more.
+    pub(super) fn end_session(&mut self, now: Timestamp, index: SessionIx, reason: SessionEnd, step: &mut Step) {
+        let session = self.session_mut(index);
+        let (id, poll) = (session.id, session.poll.take());
         self.records.end(index, self.bot_of(self.session(index)));
         if let Some(poll) = poll {
             let version = self.changed();

@@ -66,7 +66,7 @@ impl Book {
         }
     }
 
-    fn leases_at_a_time(&self, index: SessionIx, wanted: impl FnMut(&JobIx) -> bool) -> Vec<JobIx> {
+    pub(super) fn leases_at_a_time(&self, index: SessionIx, wanted: impl FnMut(&JobIx) -> bool) -> Vec<JobIx> {
         self.session(index).jobs.iter().copied().filter(wanted).take(LEASES_AT_A_TIME).collect()
     }
 
@@ -81,6 +81,7 @@ impl Book {
             self.expect_forgotten();
             self.forget_result(index);
             self.setbacks.remove(&index);
+            self.past.remove(&index);
             self.limits.remove(&index);
             self.drop_affinities(index);
             self.drop_wish(index);

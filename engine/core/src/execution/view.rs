@@ -107,6 +107,8 @@ pub struct SessionView {
     pub keys: Vec<Arc<str>>,
     /// When it was last heard of, if no call is held now.
     pub contact: Timestamp,
+    /// Whether a call of it is held: it is heard of now.
+    pub held: bool,
 }
 
 /// Counts for metrics.
@@ -209,6 +211,26 @@ impl Book {
         (jobs.map(|index| self.view_of(index)).collect(), (end < self.jobs.places()).then_some(end))
     }
 
+    /// How many jobs of its instance wait and are as urgent as this one or more, by rank and then age, whatever lane they are
+    /// in: among the `places` places of the book from `from` on, and where to go on. `None`: it does not wait.
+    pub fn position_from(&self, job: JobId, from: usize, places: usize) -> Option<(usize, Option<usize>)> {
+        let own = self.job_ix(job).filter(|index| self.job(*index).state.is_waiting())?;
+        let (instance, place) = (self.instance_of(own), self.jobs.details(own).place);
+        let end = self.jobs.places().min(from.saturating_add(places));
+        let is_before = |index: &JobIx| {
+            self.job(*index).state.is_waiting()
+                && self.jobs.details(*index).place <= place
+                && self.instance_of(*index) == instance
+        };
+        let count = (from..end).filter_map(|place| self.jobs.at(place)).filter(is_before).count();
+        Some((count, (end < self.jobs.places()).then_some(end)))
+    }
+
+    /// The rules' numbers.
+    pub fn settings(&self) -> super::Settings {
+        self.settings
+    }
+
     /// A session.
     pub fn session_view(&self, session: SessionId) -> Option<SessionView> {
         self.session_ix(session).map(|index| self.session_view_of(index.0 as usize))
@@ -254,6 +276,7 @@ impl Book {
             opened_at: session.opened_at,
             keys: self.keys_of(SessionIx(index as u32)),
             contact: session.contact,
+            held: session.poll.is_some(),
         }
     }
 

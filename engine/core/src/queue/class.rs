@@ -42,6 +42,8 @@ pub(super) struct RequirementClass {
     pub(super) holders: u32,
     /// When the class last lost its last holder, as a count of such events.
     retired: u64,
+    /// Whether an operator keeps its jobs from bots.
+    pub(super) paused: bool,
 }
 
 /// Bots that offer the same.
@@ -85,6 +87,7 @@ impl Queue {
             audience: Audience::default(),
             holders: 1,
             retired: 0,
+            paused: self.rests(&key),
         };
         let index = RequirementIx(u32::try_from(self.requirements.insert(class)).expect("fewer than 2^32 classes"));
         if self.edition(instance).is_some() && !broken(Mutant::UnknownServes) {

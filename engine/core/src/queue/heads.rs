@@ -1,6 +1,6 @@
 //! Who goes next: the lane heads that a group may serve, and the bots that ask for work.
 //!
-//! Invariant: for each non-empty line of the requirement classes that a group serves, the group's set for the lane
+//! Invariant: for each non-empty line, unless it is paused, of the requirement classes that a group serves, the group's set for the lane
 //! holds an entry that is not behind the true head, or the group's inbox or the journal past its cursor names the line,
 //! or the group has no cursor. Entries may be ahead of the truth (that head is gone): they are put right when they come
 //! to the front.
@@ -17,6 +17,7 @@ use std::{
 use super::{
     CapabilityIx, Guess, JobIx, LaneIx, LineIx, Place, Queue, RequirementIx, SessionIx,
     group::{Group, GroupIx},
+    line::Line,
 };
 use crate::{
     mutant::{Mutant, broken},
@@ -137,7 +138,7 @@ impl Queue {
         let (&(lane, limits), set) = heads.get_index_mut(position).expect("the position is within the map");
         while let Some((place, (index, job))) = set.first() {
             let line = lines.get(index.0 as usize);
-            let now = line.and_then(|line| line.waiting.first());
+            let now = line.and_then(Line::head);
             // The entry's line may be gone, and its number given to one that we do not serve: to which the job may have
             // moved.
             let ours = line.is_some_and(|line| line.lane == lane && line.limits == limits && serves.has(line.class.0));
@@ -164,7 +165,7 @@ impl Queue {
             && set.first().is_some_and(|(_, (first, _))| first == index)
         {
             set.pop_first();
-            if let Some((place, job)) = line.waiting.first() {
+            if let Some((place, job)) = line.head() {
                 set.insert(place, (index, job));
             }
         }
@@ -259,7 +260,7 @@ impl Queue {
         let mut offer = |index: LineIx| {
             let line = lines.get(index.0 as usize).filter(|line| serves.has(line.class.0));
             if let Some(line) = line
-                && let Some((place, job)) = line.waiting.first()
+                && let Some((place, job)) = line.head()
             {
                 heads.entry((line.lane, line.limits)).or_default().insert(place, (index, job));
             }

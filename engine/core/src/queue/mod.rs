@@ -19,13 +19,17 @@ mod heads;
 mod lane;
 mod limit;
 mod line;
+mod pause;
 
-use std::{collections::VecDeque, sync::Arc};
+use std::{
+    collections::{BTreeSet, VecDeque},
+    sync::Arc,
+};
 
 use rustc_hash::FxHashMap;
 use slab::Slab;
 
-pub(crate) use self::{bits::BitSet, choice::LaneHead, fit::Pair};
+pub(crate) use self::{bits::BitSet, choice::LaneHead, fit::Pair, pause::Pause};
 use self::{
     class::{CapabilityClass, RequirementClass},
     fit::Judges,
@@ -113,6 +117,8 @@ pub(crate) struct Queue {
     limit_index: FxHashMap<Box<[usize]>, LimitsIx>,
     /// Counters that were full and have room again, since somebody asked.
     freed: Vec<usize>,
+    /// What operators have paused: instances, or labels of an instance.
+    paused: BTreeSet<pause::Pause>,
     journal: heads::Journal,
     /// Groups with at least one waiting bot.
     asking: indexmap::IndexSet<GroupIx, rustc_hash::FxBuildHasher>,

@@ -89,6 +89,7 @@ impl Naive {
             again,
             look: again,
             setbacks: None,
+            past: Vec::new(),
             state: State::Queued,
             deadline: submit.queue_timeout.map(|timeout| now.after(timeout).max(self.grace)),
         });
@@ -224,6 +225,7 @@ impl Naive {
         }
         known.attempts_used += 1;
         let lease = known.lease();
+        self.note_past(now, job, AttemptEnd::Failed { code });
         let session = self.holder(job).expect("a bot lost it");
         self.facts.push(Fact::AttemptLost { lease, session, code, at: now });
         self.requeue(now, job);
@@ -241,6 +243,15 @@ impl Naive {
             _ => 0,
         };
         let session = self.holder(job);
+        match outcome {
+            Outcome::Reported { .. } | Outcome::Cached => {}
+            Outcome::AttemptsExhausted { code } | Outcome::Failed { code } => {
+                self.note_past(now, job, AttemptEnd::Failed { code });
+            }
+            Outcome::Cancelled | Outcome::QueueTimeout | Outcome::ExecutionTimeout | Outcome::Refused => {
+                self.note_past(now, job, AttemptEnd::Stopped);
+            }
+        }
         self.let_go(job);
         let known = self.job_mut(job);
         known.state = State::Completed { at: now, outcome };
@@ -261,7 +272,7 @@ impl Naive {
         }
     }
 
-    fn holder(&mut self, job: JobId) -> Option<SessionId> {
+    pub(super) fn holder(&mut self, job: JobId) -> Option<SessionId> {
         match self.job_mut(job).state {
             State::Leased { session, .. } => Some(session),
             _ => None,

@@ -44,7 +44,7 @@ impl Naive {
     }
 
     pub fn is_blocked(&self, job: &Job) -> bool {
-        Self::keys(job).any(|key| self.is_full(&key))
+        Self::keys(job).any(|key| self.is_full(&key)) || self.is_paused(job)
     }
 
     pub(super) fn is_owed(&self, job: &Job) -> bool {

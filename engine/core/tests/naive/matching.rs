@@ -83,7 +83,7 @@ impl Naive {
     }
 
     /// Bots that ask are given what fits them now, for one class after the other.
-    fn serve_classes(&mut self, now: Timestamp, classes: Vec<JobClass>) {
+    pub(super) fn serve_classes(&mut self, now: Timestamp, classes: Vec<JobClass>) {
         for class in classes {
             let picky = |job: &Job| job.setbacks.as_ref().is_some_and(|setbacks| setbacks.elsewhere);
             let mut waiting = self.jobs.iter().filter(|job| job.state == State::Queued && !picky(job));

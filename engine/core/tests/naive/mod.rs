@@ -9,6 +9,7 @@ mod jobs;
 mod limits;
 mod load;
 pub mod matching;
+mod operators;
 mod place;
 mod questions;
 mod sessions;
@@ -22,9 +23,10 @@ use std::{
 };
 
 use berth_core::{
-    Affinity, Answer, Asking, BotStatus, Digest, DrainRow, Event, Fact, InstanceName, JobId, JobRow, JobRowState,
-    LaneKey, LeaseId, LeaseRow, Limit, OperationId, OperationRow, Outcome, PollId, PropertySet, QuarantineRow,
-    Rejection, Reply, Rows, SessionId, SessionRow, Setbacks, Settings, Stage, Timestamp,
+    Affinity, Answer, Asking, AttemptEnd, BotStatus, Digest, DrainRow, Event, Fact, InstanceName, JobId, JobRow,
+    JobRowState, LaneKey, LeaseId, LeaseRow, Limit, OperationId, OperationRow, Outcome, PAST_ATTEMPTS_MAX, PastAttempt,
+    PauseRow, PollId, PropertySet, QuarantineRow, Rejection, Reply, Rows, SessionId, SessionRow, Setbacks, Settings,
+    Stage, Timestamp,
 };
 
 /// A bot by its own id.
@@ -37,6 +39,8 @@ pub struct Naive {
     pub jobs: Vec<Job>,
     pub sessions: Vec<Session>,
     pub drains: Vec<Bot>,
+    /// Instances, or labels of them.
+    pub pauses: Vec<(InstanceName, Option<Arc<str>>)>,
     /// After a restart no wait is too long before this.
     grace: Timestamp,
     pub quarantines: Vec<(Bot, Timestamp)>,
@@ -108,6 +112,8 @@ pub struct Job {
     pub again: Option<Timestamp>,
     look: Option<Timestamp>,
     pub setbacks: Option<Box<Setbacks>>,
+    /// Attempts without a result, oldest first.
+    pub past: Vec<PastAttempt>,
     pub state: State,
     /// When it waited, or ran, for too long.
     pub deadline: Option<Timestamp>,
@@ -189,6 +195,7 @@ impl Naive {
             jobs: Vec::new(),
             sessions: Vec::new(),
             drains: Vec::new(),
+            pauses: Vec::new(),
             grace: Timestamp(0),
             quarantines: Vec::new(),
             asking: Vec::new(),
@@ -231,6 +238,9 @@ impl Naive {
             Event::Undelivered { session, poll } => self.take_back(now, *session, Told::Once(*poll)),
             Event::Drain { instance, bot_id, on } => self.drain(now, instance, bot_id, *on),
             Event::Release { instance, bot_id } => self.release(now, instance, bot_id),
+            Event::Pause { instance, label, on } => self.pause(now, instance, label.as_ref(), *on),
+            Event::Requeue { job, counts } => self.requeue_job(now, *job, *counts)?,
+            Event::Kick { session } => self.kick(now, *session)?,
             Event::Asking { instance, asking } => self.set_asking(now, instance, *asking),
             Event::Decided(decided) => self.decided(now, decided),
             Event::Matched(matched) => self.matched(now, matched),
@@ -263,6 +273,11 @@ impl Naive {
                 .drains
                 .iter()
                 .map(|(instance, bot_id)| DrainRow { instance: instance.clone(), bot_id: bot_id.clone() })
+                .collect(),
+            pauses: self
+                .pauses
+                .iter()
+                .map(|(instance, label)| PauseRow { instance: instance.clone(), label: label.clone() })
                 .collect(),
             quarantines: self
                 .quarantines
@@ -395,6 +410,7 @@ impl Job {
                 .collect(),
             again: self.again.filter(|_| !matches!(self.state, State::Completed { .. })),
             setbacks: self.setbacks(),
+            past: self.past.clone(),
             started_at: None,
             state,
         }

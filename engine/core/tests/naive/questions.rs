@@ -96,6 +96,7 @@ impl Naive {
             at: now,
         };
         self.facts.push(Fact::AttemptFailed(Box::new(AttemptFailed { lease, session, failed: failed.clone() })));
+        self.note_past(now, job, AttemptEnd::Failed { code });
         self.let_go(job);
         let known = self.job_mut(job);
         let setbacks = known.setbacks.get_or_insert_default();

@@ -165,7 +165,7 @@ impl Naive {
         }
     }
 
-    fn lose_bot(&mut self, now: Timestamp, session: SessionId, job: JobId) {
+    pub(super) fn lose_bot(&mut self, now: Timestamp, session: SessionId, job: JobId) {
         self.note_attempt(session, true);
         if !self.ask_after(now, job, AttemptReason::BotLost, UNAVAILABLE) {
             self.lose(now, job, UNAVAILABLE);
@@ -261,12 +261,14 @@ impl Naive {
     pub(super) fn close(&mut self, now: Timestamp, id: SessionId, reason: SessionEnd) {
         self.session_mut(id).ticket = None;
         self.take_back(now, id, Told::Nothing);
-        let session = self.session_mut(id);
-        let (poll, leases) = (session.poll.take(), session.leases.clone());
-        for job in leases {
+        for job in self.session_mut(id).leases.clone() {
             self.lose_bot(now, id, job);
         }
-        if let Some(poll) = poll {
+        self.end(now, id, reason);
+    }
+
+    pub(super) fn end(&mut self, now: Timestamp, id: SessionId, reason: SessionEnd) {
+        if let Some(poll) = self.session_mut(id).poll.take() {
             self.answers.push(Answer { session: id, poll: poll.id, leases: Vec::new(), expires: now, version: 0 });
         }
         self.sessions.retain(|session| session.id != id);

@@ -119,7 +119,9 @@ async fn our_clients_make_the_calls_that_theirs_make() {
 #[tokio::test]
 async fn every_public_method_is_compared() {
     let mut described = BTreeSet::<Call>::new();
-    for service in crate::pool().services().filter(|service| crate::is_public(service.package_name())) {
+    let pool = crate::pool();
+    let public = pool.services().filter(|service| crate::is_public(service.package_name()));
+    for service in public.filter(|service| !crate::buildgrid::has(service.parent_file().name())) {
         for method in service.methods() {
             let path = format!("/{}/{}", service.full_name(), method.name());
             described.insert((path, method.is_client_streaming(), method.is_server_streaming()));

@@ -50,6 +50,7 @@ pub fn encode_feed(at: Timestamp, fact: &Fact, out: &mut Vec<u8>) {
         }
         Fact::LeaseStarted { lease, session, .. } => Kind::LeaseStarted(held(*lease, *session)),
         Fact::LeaseWithdrawn { lease, session } => Kind::LeaseWithdrawn(held(*lease, *session)),
+        Fact::LeaseRequeued { lease, session, .. } => Kind::LeaseRequeued(held(*lease, *session)),
         Fact::AttemptLost { lease, session, code, .. } => {
             Kind::AttemptLost(pb::AttemptLost { lease: Some(held(*lease, *session)), code: *code })
         }
@@ -117,11 +118,16 @@ pub fn encode_feed(at: Timestamp, fact: &Fact, out: &mut Vec<u8>) {
                 SessionEnd::Expired => pb::SessionEnd::Expired,
                 SessionEnd::Replaced => pb::SessionEnd::Replaced,
                 SessionEnd::Terminated => pb::SessionEnd::Terminated,
+                SessionEnd::Kicked => pb::SessionEnd::Kicked,
             };
             Kind::SessionClosed(pb::SessionClosed { session: id(session.0), reason: reason.into() })
         }
         Fact::DrainSet { instance, bot_id, on } => {
             Kind::DrainSet(pb::DrainSet { instance: instance.to_string(), bot_id: bot_id.to_string(), on: *on })
+        }
+        Fact::PauseSet { instance, label, on } => {
+            let label = label.as_ref().map(|label| label.to_string());
+            Kind::PauseSet(pb::PauseSet { instance: instance.to_string(), label, on: *on })
         }
         Fact::QuarantineSet { instance, bot_id, until } => Kind::QuarantineSet(pb::QuarantineSet {
             instance: instance.to_string(),
@@ -187,6 +193,10 @@ pub fn decode_feed(bytes: &[u8]) -> Result<(Timestamp, Fact), CodecError> {
         Kind::LeaseWithdrawn(held) => {
             let (lease, session) = read_held(Some(held))?;
             Fact::LeaseWithdrawn { lease, session }
+        }
+        Kind::LeaseRequeued(held) => {
+            let (lease, session) = read_held(Some(held))?;
+            Fact::LeaseRequeued { lease, session, at }
         }
         Kind::AttemptLost(lost) => {
             let (lease, session) = read_held(lost.lease)?;
@@ -254,12 +264,16 @@ pub fn decode_feed(bytes: &[u8]) -> Result<(Timestamp, Fact), CodecError> {
                 pb::SessionEnd::Expired => SessionEnd::Expired,
                 pb::SessionEnd::Replaced => SessionEnd::Replaced,
                 pb::SessionEnd::Terminated => SessionEnd::Terminated,
+                pb::SessionEnd::Kicked => SessionEnd::Kicked,
                 pb::SessionEnd::Unspecified => return Err(CodecError::Field("reason")),
             };
             Fact::SessionClosed { session: session_id(closed.session)?, at, reason }
         }
         Kind::DrainSet(set) => {
             Fact::DrainSet { instance: InstanceName(set.instance.into()), bot_id: set.bot_id.into(), on: set.on }
+        }
+        Kind::PauseSet(set) => {
+            Fact::PauseSet { instance: InstanceName(set.instance.into()), label: set.label.map(Into::into), on: set.on }
         }
         Kind::QuarantineSet(set) => Fact::QuarantineSet {
             instance: InstanceName(set.instance.into()),

@@ -26,6 +26,14 @@ pub fn finished_key_job(key: &[u8]) -> Option<(Timestamp, JobId)> {
     Some((Timestamp(u64::from_be_bytes(at.try_into().ok()?)), JobId(u128::from_be_bytes(job.try_into().ok()?))))
 }
 
+/// Key in `pauses`: a zero byte cannot stand in an instance name.
+pub fn pause_key(instance: &InstanceName, label: Option<&str>) -> Vec<u8> {
+    match label {
+        None => instance.0.as_bytes().to_vec(),
+        Some(label) => bot_key(instance, label),
+    }
+}
+
 /// Key in `drains` and `quarantines`: a zero byte cannot stand in an instance name.
 pub fn bot_key(instance: &InstanceName, bot_id: &str) -> Vec<u8> {
     [instance.0.as_bytes(), &[0], bot_id.as_bytes()].concat()

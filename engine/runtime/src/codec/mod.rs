@@ -5,6 +5,7 @@
 mod ended;
 mod fact;
 mod key;
+mod past;
 mod row;
 mod setbacks;
 mod turn;
@@ -23,10 +24,10 @@ pub(crate) use self::{
 };
 pub use self::{
     fact::{decode_feed, encode_feed, feed_time},
-    key::{bot_key, finished_key, finished_key_job, id_key, key_id},
+    key::{bot_key, finished_key, finished_key_job, id_key, key_id, pause_key},
     row::{
-        decode_drain, decode_job, decode_lease, decode_quarantine, decode_session, encode_drain, encode_job,
-        encode_lease, encode_quarantine, encode_session,
+        decode_drain, decode_job, decode_lease, decode_pause, decode_quarantine, decode_session, encode_drain,
+        encode_job, encode_lease, encode_pause, encode_quarantine, encode_session,
     },
 };
 

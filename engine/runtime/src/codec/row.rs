@@ -1,15 +1,16 @@
 //! After-image rows.
 
 use berth_core::{
-    BotStatus, DrainRow, InstanceName, JobRow, JobRowState, LaneKey, LeaseId, LeaseRow, OperationRow, QuarantineRow,
-    SessionRow, Timestamp,
+    BotStatus, DrainRow, InstanceName, JobRow, JobRowState, LaneKey, LeaseId, LeaseRow, OperationRow, PauseRow,
+    QuarantineRow, SessionRow, Timestamp,
 };
 use berth_proto::store as pb;
 use prost::Message;
 
 use super::{
-    CodecError, affinity_row, digest, id, instance, job_id, limit_row, millis, operation_id, outcome, properties,
-    read_affinity, read_digest, read_limit, read_millis, read_outcome, read_properties, session_id,
+    CodecError, affinity_row, digest, id, instance, job_id, limit_row, millis, operation_id, outcome,
+    past::{past, read_past},
+    properties, read_affinity, read_digest, read_limit, read_millis, read_outcome, read_properties, session_id,
     setbacks::{read_setbacks, setbacks},
     time,
 };
@@ -55,6 +56,7 @@ pub fn encode_job(row: &JobRow, out: &mut Vec<u8>) {
         affinities: row.affinities.iter().map(|affinity| affinity_row(affinity)).collect(),
         again_at: row.again.map(|at| at.0),
         started_at: row.started_at.map(|at| at.0),
+        past: row.past.iter().map(past).collect(),
     };
     append(&message, out);
 }
@@ -106,6 +108,7 @@ pub fn decode_job(bytes: &[u8]) -> Result<JobRow, CodecError> {
         again: row.again_at.map(time),
         setbacks: row.setbacks.map(read_setbacks).transpose()?.map(Box::new),
         started_at: row.started_at.map(time),
+        past: row.past.into_iter().map(read_past).collect::<Result<_, _>>()?,
         state,
     })
 }
@@ -176,6 +179,18 @@ pub fn encode_drain(row: &DrainRow, out: &mut Vec<u8>) {
 pub fn decode_drain(bytes: &[u8]) -> Result<DrainRow, CodecError> {
     let row = pb::Drain::decode(bytes)?;
     Ok(DrainRow { instance: InstanceName(row.instance.into()), bot_id: row.bot_id.into() })
+}
+
+/// Appends a pause's row.
+pub fn encode_pause(row: &PauseRow, out: &mut Vec<u8>) {
+    let label = row.label.as_ref().map(|label| label.to_string());
+    append(&pb::Pause { instance: row.instance.to_string(), label }, out);
+}
+
+/// Reads a pause's row.
+pub fn decode_pause(bytes: &[u8]) -> Result<PauseRow, CodecError> {
+    let row = pb::Pause::decode(bytes)?;
+    Ok(PauseRow { instance: InstanceName(row.instance.into()), label: row.label.map(Into::into) })
 }
 
 /// Appends a quarantine's row.

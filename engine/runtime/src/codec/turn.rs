@@ -111,6 +111,7 @@ mod tests {
                 attempts_used: 0,
                 operations: vec![OperationRow { operation: OperationId(7), cancelled: None, deleted: false }],
                 setbacks: None,
+                past: Vec::new(),
                 started_at: None,
                 state: JobRowState::Queued,
             })

@@ -145,6 +145,8 @@ fn change(fact: Fact, lookup: &Lookup) -> Change {
         Fact::LeaseOffered { lease, session, .. } => Change::LeaseOffered(ev::Lease { lease, session }),
         Fact::LeaseStarted { lease, session, .. } => Change::LeaseStarted(ev::Lease { lease, session }),
         Fact::LeaseWithdrawn { lease, session } => Change::LeaseWithdrawn(ev::Lease { lease, session }),
+        // The contract's word for: the job waits again, and that was no attempt.
+        Fact::LeaseRequeued { lease, session, .. } => Change::LeaseWithdrawn(ev::Lease { lease, session }),
         Fact::AttemptLost { lease, session, code, .. } => {
             Change::AttemptFailed(ev::AttemptFailed { lease, session, code })
         }
@@ -200,11 +202,14 @@ fn change(fact: Fact, lookup: &Lookup) -> Change {
                 berth_core::SessionEnd::Expired => "expired",
                 berth_core::SessionEnd::Replaced => "replaced",
                 berth_core::SessionEnd::Terminated => "terminated",
+                berth_core::SessionEnd::Kicked => "kicked",
             };
             Change::SessionClosed(ev::SessionClosed { session, reason })
         }
         Fact::DrainSet { instance, bot_id, on: true } => Change::BotDrained(ev::Bot { instance, bot_id }),
         Fact::DrainSet { instance, bot_id, on: false } => Change::BotResumed(ev::Bot { instance, bot_id }),
+        Fact::PauseSet { on: true, .. } => Change::Other("jobs-paused".into()),
+        Fact::PauseSet { on: false, .. } => Change::Other("jobs-resumed".into()),
         Fact::QuarantineSet { instance, bot_id, until: Some(until) } => {
             let bot = ev::Bot { instance, bot_id };
             Change::BotQuarantined(ev::BotQuarantined { bot, until })

@@ -40,6 +40,7 @@ fn job(n: u64, instance: &str) -> JobRow {
         operations: vec![OperationRow { operation: OperationId(u128::from(n)), cancelled: None, deleted: false }],
         again: None,
         setbacks: None,
+        past: Vec::new(),
         started_at: (!n.is_multiple_of(3)).then_some(Timestamp(100 + n / 5)),
         state: JobRowState::Completed { at: Timestamp(1_000 - n), outcome: Outcome::Cached },
     }

@@ -210,6 +210,7 @@ mod tests {
             attempts_used: 0,
             operations: vec![OperationRow { operation: OperationId(u128::from(age)), cancelled: None, deleted: false }],
             setbacks: None,
+            past: Vec::new(),
             started_at: None,
             state: JobRowState::Queued,
             preferred: None,

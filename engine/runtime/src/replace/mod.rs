@@ -6,6 +6,7 @@
 //! what differs is written.
 
 mod ask;
+mod priority;
 
 use std::{
     ops::ControlFlow,
@@ -19,6 +20,7 @@ use berth_core::{Event, Generation, Place, Timestamp};
 use tokio::sync::watch;
 
 pub(crate) use self::ask::ask;
+pub use self::priority::Reprioritized;
 use crate::{
     Engine, EngineError,
     history::lock,

@@ -2,7 +2,9 @@
 
 use std::process::ExitCode;
 
-use berth_proto::admin::{Bot, DrainBotRequest, ListBotsRequest, ReleaseBotRequest, bots_client::BotsClient};
+use berth_proto::admin::{
+    Bot, DrainBotRequest, KickBotRequest, ListBotsRequest, ReleaseBotRequest, bots_client::BotsClient,
+};
 use serde_json::{Value, json};
 
 use super::{ago, answer, ask, pairs, rfc3339, table};
@@ -33,6 +35,15 @@ pub(crate) fn run(args: BotsArgs) -> anyhow::Result<ExitCode> {
                     outln!("{bot_id} takes work again");
                 } else {
                     outln!("{bot_id} gets no new work; {leases} leases still run");
+                }
+            }
+            BotsCommand::Kick { bot_id, instance } => {
+                let request = KickBotRequest { instance, bot_id: bot_id.clone() };
+                let leases = answer(client.kick_bot(request).await)?.leases;
+                if as_json {
+                    outln!("{}", json!({ "bot_id": bot_id, "leases": leases }));
+                } else {
+                    outln!("the session of {bot_id} is over; {leases} jobs of it wait again");
                 }
             }
             BotsCommand::Release { bot_id, instance } => {

@@ -2,19 +2,23 @@
 
 use std::process::ExitCode;
 
-use berth_proto::admin::{CancelJobRequest, GetJobRequest, Job, ListJobsRequest, jobs_client::JobsClient};
+use berth_proto::admin::{
+    CancelJobRequest, GetHistoryRequest, GetJobRequest, Job, ListJobsRequest, RequeueJobRequest, SetPriorityRequest,
+    jobs_client::JobsClient,
+};
 use serde_json::{Value, json};
 
-use super::{ago, answer, ask, pairs, rfc3339, table};
+use super::{ago, answer, ask, history, pairs, pauses, rfc3339, table};
 use crate::cli::{JobsArgs, JobsCommand};
 
 pub(crate) fn run(args: JobsArgs) -> anyhow::Result<ExitCode> {
     let as_json = args.remote.json;
     ask(&args.remote.server, async |channel| {
-        let mut client = JobsClient::new(channel).max_decoding_message_size(256 << 20);
+        let mut client = JobsClient::new(channel.clone()).max_decoding_message_size(256 << 20);
         match args.command {
-            JobsCommand::List { instance, limit, finished } => {
-                let jobs = answer(client.list_jobs(ListJobsRequest { instance, limit, finished }).await)?;
+            JobsCommand::List { instance, limit, finished, filter } => {
+                let request = ListJobsRequest { instance, limit, finished, filter };
+                let jobs = answer(client.list_jobs(request).await)?;
                 if as_json {
                     let list: Vec<Value> = jobs.jobs.iter().map(to_json).collect();
                     outln!("{}", json!({ "jobs": list, "incomplete_total": jobs.incomplete_total }));
@@ -30,6 +34,37 @@ pub(crate) fn run(args: JobsArgs) -> anyhow::Result<ExitCode> {
                     show(&job);
                 }
             }
+            JobsCommand::History { job } => {
+                let known = answer(client.get_history(GetHistoryRequest { job }).await)?;
+                history::print(&known, as_json);
+            }
+            JobsCommand::Requeue { job, counts } => {
+                answer(client.requeue_job(RequeueJobRequest { job: job.clone(), counts }).await)?;
+                if as_json {
+                    outln!("{}", json!({ "job": job, "requeued": true }));
+                } else {
+                    outln!("{job} waits again");
+                }
+            }
+            JobsCommand::Prioritize { job, priority } => {
+                let request = SetPriorityRequest { job: job.clone(), priority };
+                let set = answer(client.set_priority(request).await)?;
+                if as_json {
+                    let unanswered = set.unanswered;
+                    outln!(
+                        "{}",
+                        json!({ "job": job, "rank_before": set.rank_before, "rank": set.rank, "unanswered": unanswered })
+                    );
+                } else if set.unanswered {
+                    outln!("{job} keeps rank {} until the policy can say where it stands", set.rank);
+                } else {
+                    outln!("{job} has rank {}, and had {}", set.rank, set.rank_before);
+                }
+            }
+            JobsCommand::Pause { instance, label, undo } => {
+                pauses::set(channel, instance, label, undo, as_json).await?
+            }
+            JobsCommand::Pauses => pauses::list(channel, as_json).await?,
             JobsCommand::Cancel { job } => {
                 let cancelled = answer(client.cancel_job(CancelJobRequest { job }).await)?.operations;
                 if as_json {
@@ -97,6 +132,7 @@ fn show(job: &Job) {
     }
     if let Some(waiting) = &job.waiting {
         rows.push(("waits because", waiting.reason.clone()));
+        rows.push(("position", waiting.position.to_string()));
     }
     for (name, value) in rows {
         outln!("{name:<16} {value}");
@@ -138,6 +174,7 @@ fn to_json(job: &Job) -> Value {
             "missing": properties(&waiting.missing),
             "ahead": waiting.ahead,
             "bots_that_fit": waiting.bots_that_fit,
+            "position": waiting.position,
         })),
     })
 }

@@ -1,8 +1,11 @@
 //! Commands that ask a running server: `berth jobs`, `berth operations`, `berth bots`; and what all such commands share.
 
 pub(crate) mod bots;
+mod history;
+mod introspection;
 pub(crate) mod jobs;
 pub(crate) mod operations;
+mod pauses;
 pub(crate) mod plugins;
 pub(crate) mod table;
 

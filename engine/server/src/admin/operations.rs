@@ -4,7 +4,9 @@ use std::process::ExitCode;
 
 use anyhow::Context;
 use berth_proto::{
+    admin::CancelOperationsRequest,
     any,
+    buildgrid::{GetRequestMetadataSummaryRequest, ListRequestMetadataRequest},
     longrunning::{
         CancelOperationRequest, DeleteOperationRequest, GetOperationRequest, ListOperationsRequest, Operation,
         WaitOperationRequest, operation, operations_client::OperationsClient,
@@ -14,7 +16,7 @@ use berth_proto::{
 use serde_json::{Value, json};
 use tonic::{Code, transport::Channel};
 
-use super::{ago, answer, ask, rfc3339, table};
+use super::{ago, answer, ask, introspection, rfc3339, table};
 use crate::cli::operations::{ListArgs, OperationsArgs, OperationsCommand};
 
 /// Operations that are asked for at a time.
@@ -23,7 +25,7 @@ const PAGE_SIZE: usize = 1_000;
 pub(crate) fn run(args: OperationsArgs) -> anyhow::Result<ExitCode> {
     let as_json = args.remote.json;
     ask(&args.remote.server, async |channel| {
-        let mut client = OperationsClient::new(channel).max_decoding_message_size(256 << 20);
+        let mut client = OperationsClient::new(channel.clone()).max_decoding_message_size(256 << 20);
         match args.command {
             OperationsCommand::List(args) => list(&mut client, args, as_json).await?,
             OperationsCommand::Show { name } => {
@@ -41,6 +43,18 @@ pub(crate) fn run(args: OperationsArgs) -> anyhow::Result<ExitCode> {
             OperationsCommand::Cancel { name } => {
                 answer(client.cancel_operation(CancelOperationRequest { name: name.clone() }).await)?;
                 say(&name, "cancelled", as_json);
+            }
+            OperationsCommand::CancelMatching { filter, instance, dry_run } => {
+                let request = CancelOperationsRequest { instance, filter, dry_run };
+                introspection::cancel(channel, request, as_json).await?;
+            }
+            OperationsCommand::Values { field, pattern, instance: instance_name, limit } => {
+                let request = ListRequestMetadataRequest { instance_name, page_size: limit, page: 1, field, pattern };
+                introspection::values(channel, request, as_json).await?;
+            }
+            OperationsCommand::Summary { field, value, instance: instance_name } => {
+                let request = GetRequestMetadataSummaryRequest { instance_name, field, value };
+                introspection::summary(channel, request, as_json).await?;
             }
             OperationsCommand::Delete { name } => {
                 answer(client.delete_operation(DeleteOperationRequest { name: name.clone() }).await)?;

@@ -235,6 +235,7 @@ fn put(number: u64, queued: u64, batch: &mut Batch) {
         operations: vec![OperationRow { operation: OperationId(id), cancelled: None, deleted: false }],
         again: None,
         setbacks: None,
+        past: Vec::new(),
         // One in ten was answered from the cache: no bot had it.
         started_at: (!number.is_multiple_of(10)).then_some(Timestamp(queued + mixed(number) % 5_000)),
         state: JobRowState::Completed {

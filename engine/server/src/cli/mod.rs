@@ -137,9 +137,17 @@ pub(crate) enum JobsCommand {
         /// Recently finished jobs too
         #[arg(long)]
         finished: bool,
+        /// Only jobs with an operation that meets a filter, as `berth operations list --help` describes it
+        #[arg(long, value_name = "FILTER", default_value = "")]
+        filter: String,
     },
     /// One job, and why it waits
     Show {
+        /// Job id or operation name; the first digits are enough
+        job: String,
+    },
+    /// What happened to a job, oldest first
+    History {
         /// Job id or operation name; the first digits are enough
         job: String,
     },
@@ -148,6 +156,36 @@ pub(crate) enum JobsCommand {
         /// Job id or operation name; the first digits are enough
         job: String,
     },
+    /// Take a job from its bot: it waits again at its old place
+    Requeue {
+        /// Job id or operation name; the first digits are enough
+        job: String,
+        /// Count it as a lost attempt
+        #[arg(long)]
+        counts: bool,
+    },
+    /// Give a job another priority
+    Prioritize {
+        /// Job id or operation name; the first digits are enough
+        job: String,
+        /// As in a request: smaller is more urgent
+        #[arg(allow_negative_numbers = true)]
+        priority: i32,
+    },
+    /// Keep the jobs of an instance, or those with a label, from bots. What runs goes on. Holds over restarts
+    Pause {
+        /// Instance of the jobs
+        #[arg(long, value_name = "NAME", default_value = "main")]
+        instance: String,
+        /// Only jobs with this label, as `berth jobs show` prints it
+        #[arg(long, value_name = "LABEL")]
+        label: Option<String>,
+        /// Give them to bots again
+        #[arg(long)]
+        undo: bool,
+    },
+    /// What is paused
+    Pauses,
 }
 
 #[derive(Args)]
@@ -176,6 +214,14 @@ pub(crate) enum BotsCommand {
         /// Give it work again
         #[arg(long)]
         undo: bool,
+    },
+    /// End a bot's session at once; its jobs wait again. A bot that is well comes back: drain it first if it should not
+    Kick {
+        /// The bot's id, as `berth bots list` prints it
+        bot_id: String,
+        /// Instance of the bot
+        #[arg(long, value_name = "NAME", default_value = "main")]
+        instance: String,
     },
     /// End the quarantine that a policy put a bot in
     Release {
@@ -246,5 +292,6 @@ mod tests {
         assert!(Cli::try_parse_from(["berth", "bot", "--property", "novalue"]).is_err());
         assert!(Cli::try_parse_from(["berth", "serve", "--coordinate", "off"]).is_ok());
         assert!(Cli::try_parse_from(["berth", "serve", "--coordinate", "on"]).is_err());
+        assert!(Cli::try_parse_from(["berth", "jobs", "prioritize", "01ab", "-5"]).is_ok());
     }
 }

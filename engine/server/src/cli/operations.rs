@@ -37,6 +37,42 @@ pub(crate) enum OperationsCommand {
         /// Its name, as INSTANCE/ID
         name: String,
     },
+    /// Give up all operations that meet a filter and are there now
+    CancelMatching {
+        /// Which operations, such as `invocation_id = X`; `stage != COMPLETED` for all
+        filter: String,
+        /// Instance of the operations
+        #[arg(long, value_name = "NAME", default_value = "main")]
+        instance: String,
+        /// Only count them
+        #[arg(long)]
+        dry_run: bool,
+    },
+    /// The values of what build tools say of themselves, over all operations
+    Values {
+        /// tool_invocation_id, correlated_invocations_id, tool_name, tool_version, action_mnemonic, target_id or
+        /// configuration_id
+        field: String,
+        /// Only values with this part, whatever the case of its letters
+        #[arg(long, value_name = "PART", default_value = "")]
+        pattern: String,
+        /// Instance of the operations
+        #[arg(long, value_name = "NAME", default_value = "main")]
+        instance: String,
+        /// At most this many
+        #[arg(long, value_name = "N", default_value_t = 100, value_parser = clap::value_parser!(i32).range(1..))]
+        limit: i32,
+    },
+    /// The operations with such a value in numbers
+    Summary {
+        /// As in `values`
+        field: String,
+        /// The value
+        value: String,
+        /// Instance of the operations
+        #[arg(long, value_name = "NAME", default_value = "main")]
+        instance: String,
+    },
     /// Forget an operation that is done
     Delete {
         /// Its name, as INSTANCE/ID

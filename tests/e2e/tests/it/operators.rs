@@ -125,3 +125,91 @@ async fn a_mistake_is_answered_with_what_to_do() {
     let nobody = site.ask(&["bots", "list"]).await;
     assert!(nobody.code > 0 && nobody.stderr.contains(&site.grpc()), "{nobody:?}");
 }
+
+#[tokio::test]
+async fn operators_pause_requeue_and_kick_over_a_kill() {
+    let site = Site::started(Plan::default()).await;
+    let client = site.client().await;
+    let linux = |salt: &str| Job { platform: vec![("OSFamily", "linux")], ..Job::new(salt) };
+    let (first, stream) = client.begin(&linux("a")).await;
+    let mut bot = site.bot("bot-1", 1).await;
+    bot.take().await;
+    let (second, second_stream) = client.begin(&linux("b")).await;
+    let paused = site.ask(&["jobs", "pause", "--label", "linux", "--json"]).await.json();
+    let expected = json!({ "instance": "main", "label": "linux", "paused": true, "queued": 1, "executing": 1 });
+    assert_eq!(paused, expected);
+    let requeued = site.ask(&["jobs", "requeue", &first.name, "--json"]).await.json();
+    assert_eq!(requeued, json!({ "job": first.name, "requeued": true }));
+    let twice = site.ask(&["jobs", "requeue", &first.name]).await;
+    assert!(twice.code > 0 && twice.stderr.contains("is not executing"), "{twice:?}");
+
+    site.kill().await;
+    site.start().await;
+    let pauses = site.ask(&["jobs", "pauses", "--json"]).await.json();
+    assert_eq!(pauses, json!({ "pauses": [{ "instance": "main", "label": "linux" }] }));
+    for name in [&first.name, &second.name] {
+        let shown = site.ask(&["jobs", "show", name, "--json"]).await.json();
+        assert_eq!(at(&shown, "/waiting/code"), "LABEL_PAUSED");
+        assert_eq!(at(&shown, "/attempts_used"), 0);
+    }
+    let table = site.ask(&["jobs", "pauses"]).await;
+    assert!(table.stdout.contains("linux"), "{}", table.stdout);
+    let history = site.ask(&["jobs", "history", &first.name, "--json"]).await.json();
+    let events = at(&history, "/events").as_array().expect("a list");
+    let kinds: Vec<_> = events.iter().map(|event| at(event, "/kind").clone()).collect();
+    assert_eq!(kinds, ["CREATED", "OPERATION_CREATED", "ASSIGNED", "REQUEUED"]);
+    assert_eq!(at(&history, "/events/3/bot_id"), "bot-1");
+    let told = site.ask(&["jobs", "history", &first.name]).await;
+    assert!(told.stdout.contains("REQUEUED") && told.stdout.contains("bot-1"), "{}", told.stdout);
+
+    // Sooner than the older one, as soon as there is no pause.
+    let moved = site.ask(&["jobs", "prioritize", &second.name, "-3", "--json"]).await.json();
+    assert_eq!((at(&moved, "/rank_before"), at(&moved, "/rank")), (&json!(0), &json!(-3)));
+    let kicked = site.ask(&["bots", "kick", "bot-1", "--json"]).await.json();
+    assert_eq!(kicked, json!({ "bot_id": "bot-1", "leases": 0 }));
+    let gone = site.ask(&["bots", "kick", "bot-1"]).await;
+    assert!(gone.code > 0 && gone.stderr.contains("bot-1"), "{gone:?}");
+    let undone = site.ask(&["jobs", "pause", "--label", "linux", "--undo"]).await;
+    assert!(undone.stdout.contains("go to bots again"), "{undone:?}");
+    let mut other = site.bot("bot-2", 1).await;
+    other.take().await;
+    let shown = site.ask(&["jobs", "show", &second.name, "--json"]).await.json();
+    assert_eq!(at(&shown, "/lease/bot_id"), "bot-2");
+    other.finish().await;
+    other.take().await;
+    other.finish().await;
+    drop((stream, second_stream));
+    for name in [&first.name, &second.name] {
+        assert_eq!(at(&site.ask(&["jobs", "show", name, "--json"]).await.json(), "/outcome"), "ok");
+    }
+}
+
+#[tokio::test]
+async fn what_meets_a_filter_is_listed_and_cancelled() {
+    let site = Site::started(Plan::default()).await;
+    let ours = site.client().await.invoked_as("ours");
+    let (first, stream) = ours.begin(&Job::new("a")).await;
+    let (second, _second) = site.client().await.invoked_as("theirs").begin(&Job::new("b")).await;
+    let list = site.ask(&["jobs", "list", "--filter", "invocation_id = ours", "--json"]).await.json();
+    assert_eq!((at(&list, "/incomplete_total"), at(&list, "/jobs/0/operations")), (&json!(1), &json!([first.name])));
+
+    let cancel = ["operations", "cancel-matching", "invocation_id = ours"];
+    let dry = site.ask(&[&cancel[..], &["--dry-run", "--json"]].concat()).await.json();
+    assert_eq!(dry, json!({ "matched": 1, "cancelled": 0, "dry_run": true }));
+    let told = site.ask(&cancel).await;
+    assert_eq!((told.code, told.stdout.trim()), (0, "1 operations cancelled"), "{told:?}");
+    assert_eq!(code(&last(stream).await), Code::Cancelled);
+    let left = site.ask(&["jobs", "list", "--json"]).await.json();
+    assert_eq!(at(&left, "/jobs/0/operations"), &json!([second.name]));
+
+    let values = site.ask(&["operations", "values", "tool_invocation_id", "--json"]).await.json();
+    assert_eq!(values, json!({ "values": ["ours", "theirs"], "total": 2 }));
+    let part = site.ask(&["operations", "values", "tool_invocation_id", "--pattern", "EIR"]).await;
+    assert!(part.stdout.starts_with("theirs\n1 shown"), "{}", part.stdout);
+    let summary = site.ask(&["operations", "summary", "tool_invocation_id", "ours", "--json"]).await.json();
+    assert_eq!((at(&summary, "/completed"), at(&summary, "/total")), (&json!(1), &json!(1)));
+    let told = site.ask(&["operations", "summary", "tool_invocation_id", "theirs"]).await;
+    assert!(told.stdout.starts_with("1 queued, 0 executing, 0 completed"), "{}", told.stdout);
+    let refused = site.ask(&["operations", "cancel-matching", "pet = cat"]).await;
+    assert!(refused.code > 0 && refused.stderr.contains("queued_time"), "{refused:?}");
+}

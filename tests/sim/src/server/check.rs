@@ -206,8 +206,8 @@ impl Server {
         answers
     }
 
-    /// No job waits while a bot that fits it asks, once all jobs are known, unless a limit of it is reached or it waits for
-    /// a bot that served its keys.
+    /// No job waits while a bot that fits it asks, once all jobs are known, unless a limit of it is reached, it waits for a
+    /// bot that served its keys, or an operator paused it.
     pub(super) fn work_conserving(&self) -> Checked {
         let book = self.partition.book();
         let asking: Vec<_> = book.sessions().into_iter().filter(|session| session.asking).collect();
@@ -222,7 +222,8 @@ impl Server {
             if row.state != JobRowState::Queued || known.is_some_and(|(model, job)| model.is_blocked(job)) {
                 continue;
             }
-            if book.explain(job.job).is_some_and(|waiting| matches!(waiting.why, Why::NearBots { .. })) {
+            let kept = |why: &Why| matches!(why, Why::NearBots { .. } | Why::Paused { .. });
+            if book.explain(job.job).is_some_and(|waiting| kept(&waiting.why)) {
                 continue;
             }
             let fits = |session: &&SessionView| {

@@ -6,6 +6,7 @@ mod clients;
 mod consumer;
 mod disasters;
 mod network;
+mod operators;
 mod places;
 mod policy;
 mod process;
@@ -52,6 +53,8 @@ pub(crate) struct World {
     weather: weather::Weather,
     /// Decides for the consumer of the feed alone.
     ears: Rng,
+    /// Decides for operators alone, who are at work in some runs only: others are as they were before there were any.
+    hands: Option<Rng>,
     consumer: Option<consumer::Consumer>,
     policies: places::Policies,
     now: Timestamp,
@@ -112,6 +115,7 @@ impl World {
             rng,
             weather,
             ears: Rng::new(!seed),
+            hands: operators::hands(seed),
             consumer: None,
             policies: places::Policies::default(),
             now: START,
@@ -147,6 +151,7 @@ impl World {
         if self.ears.chance(100) {
             self.hear()?;
         }
+        self.operate();
         let due = self.server.as_ref().and_then(|server| server.partition.book().next_deadline());
         if due.is_some_and(|at| at <= self.now) && self.rng.chance(700) {
             return self.handle();

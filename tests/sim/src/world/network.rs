@@ -86,7 +86,8 @@ impl World {
         if self.ledger.has_ended(answer.session) {
             return Ok(());
         }
-        for lease in new {
+        // Nor is it theirs what an operator took from the bot while the answer was on its way.
+        for lease in new.into_iter().filter(|lease| !self.ledger.timed_out(*lease)) {
             for other in self.bots.iter().filter(|other| other.id != self.bots[bot].id) {
                 let Some(session) = other.session.filter(|session| !self.ledger.has_ended(*session)) else { continue };
                 let held =

@@ -16,6 +16,7 @@ impl World {
             self.bots[bot].capabilities = clients::everything();
         }
         self.end_drains();
+        self.end_pauses();
         self.calm_policy();
         for _ in 0..2_000 {
             for bot in 0..self.bots.len() {
@@ -36,6 +37,7 @@ impl World {
             self.walk();
             if self.work_off()? {
                 self.end_drains();
+                self.end_pauses();
                 self.calm_policy();
             }
             self.now = self.now.after(Duration::from_millis(200));

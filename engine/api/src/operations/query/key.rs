@@ -12,7 +12,7 @@ use super::order::Value;
 
 /// Something that is known of each operation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub(in crate::operations) enum Key {
+pub(crate) enum Key {
     Stage,
     Name,
     Command,
@@ -162,7 +162,7 @@ impl Key {
     }
 
     /// Its value as clients write it, where it is a text.
-    pub(super) fn text(self, listed: &Listed) -> Cow<'_, str> {
+    pub(crate) fn text(self, listed: &Listed) -> Cow<'_, str> {
         let stored = &listed.stored;
         // What cannot be read counts as what was not sent.
         let metadata = || RequestMetadata::decode(stored.operation.request_metadata.clone()).unwrap_or_default();

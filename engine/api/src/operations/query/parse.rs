@@ -19,7 +19,7 @@ use crate::{error::Error, instances::shown, names};
 const FIELD: &str = "filter";
 
 /// The word that names the order among the conditions.
-const SORT_ORDER: &str = "sort_order";
+pub(super) const SORT_ORDER: &str = "sort_order";
 
 /// More than this of a filter is not read.
 const FILTER_BYTES_MAX: usize = 16 << 10;
@@ -73,6 +73,13 @@ impl Query {
             None => sort.push(SortKey::ascending(Key::Name)),
         }
         Ok(Self { conditions, sort })
+    }
+}
+
+impl Query {
+    /// Whether it asks for another order than that of a list without one.
+    pub(in crate::operations) fn names_order(&self) -> bool {
+        self.sort != [SortKey::ascending(Key::QueuedTime), SortKey::ascending(Key::Name)]
     }
 }
 

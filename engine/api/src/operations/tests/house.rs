@@ -97,6 +97,7 @@ impl Known {
             operations: vec![OperationRow { operation: OperationId(self.id), cancelled: None, deleted: false }],
             again: None,
             setbacks: None,
+            past: Vec::new(),
             started_at,
             state,
         }
