@@ -17,6 +17,7 @@ mod instances;
 mod names;
 mod operation;
 mod operations;
+mod phases;
 mod pins;
 mod services;
 mod status;
@@ -24,7 +25,8 @@ mod trailers;
 mod walk;
 
 pub use admin::check_local_peer;
-pub use config::{CacheLimits, Config};
+pub use config::{CacheLimits, Config, Own};
 pub use instances::Instances;
+pub use phases::Phases;
 pub use pins::{Unpinner, pin_incomplete};
 pub use services::{Health, Services, transport};

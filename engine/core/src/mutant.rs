@@ -29,6 +29,7 @@ mutants! {
     AttemptsUnbounded,
     UnheardKept,
     UndeliveredIgnored,
+    PoolsIgnored,
     ListedTakenBack,
     MissingNotResent,
     SupersededHearsAll,

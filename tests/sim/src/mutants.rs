@@ -75,6 +75,7 @@ mod enabled {
                 "an offer whose call ended in the same batch stays with a bot that never heard of it"
             }
             Mutant::UndeliveredIgnored => "an answer that was not delivered keeps its leases",
+            Mutant::PoolsIgnored => "bots serve jobs of their own instance only, whatever shares bots",
             Mutant::ListedTakenBack => "a lease that its bot has listed is taken back when a later answer is lost",
             Mutant::MissingNotResent => "a lease that the bot does not list is not sent again",
             Mutant::SupersededHearsAll => "a call that was given up gets the newest offers",

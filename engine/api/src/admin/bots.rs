@@ -9,7 +9,7 @@ use berth_proto::admin::{
 };
 use tonic::{Request, Response, Status};
 
-use super::{check_peer, chosen, show};
+use super::{check_peer, show};
 use crate::{
     convert,
     error::Error,
@@ -26,7 +26,10 @@ pub(crate) struct AdminBots {
 impl bots_server::Bots for AdminBots {
     async fn list_bots(&self, request: Request<ListBotsRequest>) -> Result<Response<ListBotsResponse>, Status> {
         check_peer(&request)?;
-        let only = chosen(&self.instances, &request.get_ref().instance)?.map(|instance| &instance.name);
+        let only = match request.get_ref().instance.as_str() {
+            "" => None,
+            name => Some(&self.instances.get_home("instance", name)?.name),
+        };
         let mut sessions = Vec::new();
         for engine in self.instances.engines() {
             let open = engine.read_promptly(|book| book.sessions()).await.map_err(Error::from)?;
@@ -44,7 +47,7 @@ impl bots_server::Bots for AdminBots {
     async fn release_bot(&self, request: Request<ReleaseBotRequest>) -> Result<Response<ReleaseBotResponse>, Status> {
         check_peer(&request)?;
         let request = request.into_inner();
-        let instance = self.instances.get("instance", &request.instance)?;
+        let instance = self.instances.get_home("instance", &request.instance)?;
         let released = instance.engine.release(instance.name.clone(), request.bot_id.as_str().into()).await;
         released.map_err(Error::from)?;
         Ok(Response::new(ReleaseBotResponse {}))
@@ -53,7 +56,7 @@ impl bots_server::Bots for AdminBots {
 
 impl AdminBots {
     async fn drain(&self, request: &DrainBotRequest) -> Result<DrainBotResponse, Error> {
-        let instance = self.instances.get("instance", &request.instance)?;
+        let instance = self.instances.get_home("instance", &request.instance)?;
         let bot_id: Arc<str> = request.bot_id.as_str().into();
         let (name, id) = (instance.name.clone(), bot_id.clone());
         let look = move |book: &berth_core::Book| {

@@ -8,4 +8,5 @@ mod matching;
 mod operations;
 mod questions;
 mod restart;
+mod sharing;
 mod together;

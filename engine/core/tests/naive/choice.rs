@@ -50,7 +50,7 @@ impl Naive {
         let claims = heads.first().is_some_and(|job| self.is_owed(job));
         heads.retain(|job| self.is_owed(job) == claims);
         let mut lanes = BTreeSet::new();
-        heads.retain(|job| lanes.insert(job.lane.clone()));
+        heads.retain(|job| lanes.insert((job.instance.clone(), job.lane.clone())));
         if heads.len() < 2 {
             return None;
         }
