@@ -1,6 +1,6 @@
 //! What an operator may set of the services.
 
-use std::time::Duration;
+use std::{collections::HashMap, time::Duration};
 
 /// Numbers of the services. The defaults suit a team.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -12,6 +12,10 @@ pub struct Config {
     pub execution_grace: Duration,
     /// How long a job may wait for a bot; `None`, the default: for ever.
     pub queue_timeout: Option<Duration>,
+    /// Where results can be looked at: an ExecuteResponse's message is this and `/action/HASH/SIZE/`. `None`: nowhere.
+    pub action_browser_url: Option<String>,
+    /// What holds for an instance instead, by its name.
+    pub own: HashMap<String, Own>,
     /// The header, in lower case, whose value is the client's tenant; `None`, the default: nobody says.
     pub tenant_header: Option<String>,
     /// The largest request that is decoded: 16 MiB.
@@ -24,6 +28,36 @@ pub struct Config {
     pub list_time_max: Duration,
     /// What the storage beside us accepts, for Capabilities.
     pub cache: CacheLimits,
+}
+
+/// What may differ by instance. `None`: as for all.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Own {
+    /// See [`Config::execution_timeout_max`].
+    pub execution_timeout_max: Option<Duration>,
+    /// See [`Config::queue_timeout`]; zero: for ever.
+    pub queue_timeout: Option<Duration>,
+    /// See [`Config::action_browser_url`]; empty: nowhere.
+    pub action_browser_url: Option<String>,
+}
+
+impl Config {
+    /// The longest `Action.timeout` in an instance.
+    pub(crate) fn execution_timeout_max_of(&self, instance: &str) -> Duration {
+        self.own.get(instance).and_then(|own| own.execution_timeout_max).unwrap_or(self.execution_timeout_max)
+    }
+
+    /// How long a job of an instance may wait for a bot.
+    pub(crate) fn queue_timeout_of(&self, instance: &str) -> Option<Duration> {
+        let own = self.own.get(instance).and_then(|own| own.queue_timeout);
+        own.or(self.queue_timeout).filter(|timeout| !timeout.is_zero())
+    }
+
+    /// Where results of an instance can be looked at.
+    pub(crate) fn action_browser_url_of(&self, instance: &str) -> Option<&str> {
+        let own = self.own.get(instance).and_then(|own| own.action_browser_url.as_deref());
+        own.or(self.action_browser_url.as_deref()).filter(|url| !url.is_empty())
+    }
 }
 
 /// What the storage beside us accepts. Only told to clients here; the storage enforces it.
@@ -41,6 +75,8 @@ impl Default for Config {
             execution_timeout_max: Duration::from_secs(7_200),
             execution_grace: Duration::from_secs(600),
             queue_timeout: None,
+            action_browser_url: None,
+            own: HashMap::new(),
             tenant_header: None,
             message_bytes_max: 16 << 20,
             action_bytes_max: 4 << 20,

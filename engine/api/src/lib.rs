@@ -19,6 +19,7 @@ mod introspection;
 mod names;
 mod operation;
 mod operations;
+mod phases;
 mod pins;
 mod position;
 mod services;
@@ -27,7 +28,8 @@ mod trailers;
 mod walk;
 
 pub use admin::check_local_peer;
-pub use config::{CacheLimits, Config};
+pub use config::{CacheLimits, Config, Own};
 pub use instances::Instances;
+pub use phases::Phases;
 pub use pins::{Unpinner, pin_incomplete};
 pub use services::{Health, Services, transport};

@@ -19,7 +19,7 @@ use prost::{Message, Name};
 use prost_types::Any;
 use tonic::{Code, Status};
 
-use crate::{convert, error::Error, names};
+use crate::{config::Config, convert, error::Error, names};
 
 /// ExecuteResponse whose parts are encoded already: they go from the store to the wire as they are.
 #[derive(Clone, PartialEq, prost::Message)]
@@ -42,9 +42,9 @@ struct QueuedStamp {
 }
 
 /// The operation as it is now; reads the result if it is done.
-pub(crate) async fn operation(history: &History, view: &OperationView) -> Result<Operation, Error> {
+pub(crate) async fn operation(history: &History, view: &OperationView, config: &Config) -> Result<Operation, Error> {
     let result = if has_result(view) { history.result(view.job).await? } else { None };
-    Ok(with_result(history, view, result))
+    Ok(with_result(history, view, result, config))
 }
 
 /// What was stored as results of operations, in their order, read at once.
@@ -58,11 +58,16 @@ pub(crate) async fn results(
 }
 
 /// The operation, with what was stored as its result.
-pub(crate) fn with_result(history: &History, view: &OperationView, stored: Option<Arc<pb::JobResult>>) -> Operation {
+pub(crate) fn with_result(
+    history: &History,
+    view: &OperationView,
+    stored: Option<Arc<pb::JobResult>>,
+    config: &Config,
+) -> Operation {
     let name = names::operation(&view.instance.0, view.operation);
     match view.stage {
         Stage::Completed(_) if stored.is_none() && has_result(view) => failed(name, view, Error::ResultLost),
-        Stage::Completed(outcome) => finished(name, view, outcome, stored.as_deref()),
+        Stage::Completed(outcome) => finished(name, view, outcome, stored.as_deref(), config),
         Stage::Queued => unfinished(name, view, None),
         Stage::Executing => {
             let said = view.started_at.and_then(|began| history.progress(view.job, began));
@@ -86,9 +91,28 @@ fn has_result(view: &OperationView) -> bool {
 }
 
 /// The operation of a finished job; `stored` is set if there is a result.
-fn finished(name: String, view: &OperationView, outcome: Outcome, stored: Option<&pb::JobResult>) -> Operation {
-    let stored = || stored.cloned().unwrap_or_default();
-    let response = match outcome {
+fn finished(
+    name: String,
+    view: &OperationView,
+    outcome: Outcome,
+    stored: Option<&pb::JobResult>,
+    config: &Config,
+) -> Operation {
+    let mut response = response(view, outcome, || stored.cloned().unwrap_or_default());
+    if let Some(url) = config.action_browser_url_of(&view.instance.0).filter(|_| response.message.is_empty()) {
+        let (url, action) = (url.trim_end_matches('/'), &view.action);
+        response.message = format!("{url}/action/{}/{}/", action.hex(), action.size_bytes);
+    }
+    let response = Any {
+        type_url: format!("{}{}", any::TYPE_URL_PREFIX, reapi::ExecuteResponse::full_name()),
+        value: response.encode_to_vec(),
+    };
+    let result = Some(operation::Result::Response(response));
+    Operation { name, metadata: Some(metadata(view)), done: true, result }
+}
+
+fn response(view: &OperationView, outcome: Outcome, stored: impl Fn() -> pb::JobResult) -> EncodedResponse {
+    match outcome {
         Outcome::Reported { code, .. } | Outcome::Failed { code } => {
             let pb::JobResult { action_result, status, message } = stored();
             // A success has a result, even if every field of it has its default and so takes no byte.
@@ -107,13 +131,7 @@ fn finished(name: String, view: &OperationView, outcome: Outcome, stored: Option
             let last = Code::from_i32(code);
             ended(Code::Aborted, &format!("all its attempts failed; the last one: {}", last.description()))
         }
-    };
-    let response = Any {
-        type_url: format!("{}{}", any::TYPE_URL_PREFIX, reapi::ExecuteResponse::full_name()),
-        value: response.encode_to_vec(),
-    };
-    let result = Some(operation::Result::Response(response));
-    Operation { name, metadata: Some(metadata(view)), done: true, result }
+    }
 }
 
 /// `said`: what the bot says of its attempt.

@@ -22,6 +22,7 @@ use crate::{
     instances::Instances,
     introspection::Introspection,
     operations::Operations,
+    phases::Phases,
     trailers::WithTrailers,
 };
 
@@ -31,12 +32,18 @@ pub struct Services {
     policy: Arc<dyn Policy>,
     cas: Arc<dyn Cas>,
     config: Arc<Config>,
+    phases: Arc<Phases>,
 }
 
 impl Services {
     /// The services of these instances.
     pub fn new(instances: Instances, policy: Arc<dyn Policy>, cas: Arc<dyn Cas>, config: Config) -> Self {
-        Self { instances, policy, cas, config: Arc::new(config) }
+        Self { instances, policy, cas, config: Arc::new(config), phases: Arc::default() }
+    }
+
+    /// How long bots take, as they say.
+    pub fn phases(&self) -> Arc<Phases> {
+        self.phases.clone()
     }
 
     /// Adds Execution, Operations, Bots, Capabilities, Introspection, the operators' services, health and reflection to a server.
@@ -49,7 +56,12 @@ impl Services {
             cas: self.cas.clone(),
             config: config.clone(),
         };
-        let bots = Bots { instances: instances.clone(), policy: self.policy.clone(), cas: self.cas.clone() };
+        let bots = Bots {
+            instances: instances.clone(),
+            policy: self.policy.clone(),
+            cas: self.cas.clone(),
+            phases: self.phases.clone(),
+        };
         let operations = Operations { instances: instances.clone(), config: config.clone() };
         let capabilities = Capabilities { instances: instances.clone(), config: config.clone() };
         let (reporter, health) = tonic_health::server::health_reporter();

@@ -16,6 +16,8 @@ pub struct BotConfig {
     pub cas: Option<String>,
     /// Instance name to work for.
     pub instance: String,
+    /// Instance name under which the CAS is asked, if that is another one.
+    pub cas_instance: Option<String>,
     /// Name of this bot: unique among the bots of a server, stable over restarts.
     pub bot_id: String,
     /// What this machine offers, as platform properties. A key may repeat.
@@ -47,6 +49,7 @@ impl BotConfig {
             server: server.into(),
             cas: None,
             instance: instance.into(),
+            cas_instance: None,
             bot_id: bot_id.into(),
             properties: Vec::new(),
             slots: 1,

@@ -55,7 +55,7 @@ pub(crate) async fn serve(config: BotConfig, cache: Arc<FileCache>, shutdown: Sh
     let workshop = Arc::new(Workshop {
         bot_id: config.bot_id.clone(),
         work_dir,
-        cas: CasClient::new(blobs, &config.instance, config.give_up),
+        cas: CasClient::new(blobs, config.cas_instance.as_ref().unwrap_or(&config.instance), config.give_up),
         cache,
         slots: Semaphore::new(config.slots),
     });

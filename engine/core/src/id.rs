@@ -85,6 +85,16 @@ impl FromStr for LeaseId {
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct InstanceName(pub Arc<str>);
 
+impl InstanceName {
+    /// What bots say that serve the jobs of all instances. No instance has this name.
+    pub const ALL: &str = "*";
+
+    /// Whether bots of this name serve all instances.
+    pub fn is_all(&self) -> bool {
+        *self.0 == *Self::ALL
+    }
+}
+
 impl From<&str> for InstanceName {
     fn from(name: &str) -> Self {
         Self(name.into())

@@ -14,6 +14,7 @@ mod index;
 #[doc(hidden)]
 pub mod mutant;
 mod place;
+mod pool;
 mod prefetch;
 mod property;
 mod question;
@@ -30,14 +31,15 @@ pub use event::{
     UpdateSession, WorkerChange,
 };
 pub use execution::{
-    Book, Counts, JobView, LeaseView, OperationView, PAIRS_MAX, PAST_ATTEMPTS_MAX, SLOTS_MAX, SessionView, Settings,
-    Waiting, Why,
+    Book, BotCounts, Counts, JobView, LabelCounts, LeaseView, OperationView, PAIRS_MAX, PAST_ATTEMPTS_MAX, SLOTS_MAX,
+    SessionView, Settings, Waiting, Why,
 };
 pub use fact::{
     AttemptDecided, AttemptFailed, Fact, JobCreated, JobPlaced, Outcome, SessionChanged, SessionEnd, SessionOpened,
 };
 pub use id::{IdError, InstanceName, JobId, LaneKey, LeaseId, OperationId, PollId, SessionId};
 pub use place::{Again, Generation, NewPlace, PLACES_MAX, Place, PlaceAsked, PoliciesChanged, PolicyChanged};
+pub use pool::Pools;
 pub use property::{Property, PropertySet};
 pub use question::{
     Asking, AttemptAsked, Decided, FailedAttempt, JobClass, MatchAsked, Matched, Question, Setbacks, UnmatchedAsked,

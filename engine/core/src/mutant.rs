@@ -33,6 +33,7 @@ mutants! {
     RequeueFreesSlot,
     KickCounts,
     PastForgotten,
+    PoolsIgnored,
     ListedTakenBack,
     MissingNotResent,
     SupersededHearsAll,

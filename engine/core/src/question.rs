@@ -86,8 +86,8 @@ pub struct MatchAsked {
     pub edition: u64,
     /// Label and requirements.
     pub needs: Vec<(Arc<str>, PropertySet)>,
-    /// Capability sets.
-    pub offers: Vec<Vec<PropertySet>>,
+    /// The bots' own instance, which may be another of the pool, and their capability sets.
+    pub offers: Vec<(InstanceName, Vec<PropertySet>)>,
     /// Which need with which offer; at most [`PAIRS_MAX`](crate::PAIRS_MAX).
     pub pairs: Vec<(u32, u32)>,
 }

@@ -156,7 +156,7 @@ fn what_is_too_much_is_refused_but_may_join() {
 #[test]
 fn a_restart_counts_what_runs_and_takes_the_newest_numbers() {
     let settings = Settings::default();
-    let mut book = Book::new(settings);
+    let mut book = Book::new(settings.clone());
     // The older job has the greater id, so recovery meets it last.
     send(&mut book, submit(9, &[limit("team", Some(5), None, 0)])).unwrap();
     open(&mut book, 1, 1);

@@ -126,7 +126,7 @@ fn nothing_fits_until_a_policy_says_so_and_then_the_best_fit_gets_the_job() {
     assert_eq!((asked[0].offers.len(), asked[0].pairs.len(), asked[0].edition), (2, 2, 1));
     // The more cores are left over, the worse.
     let score =
-        |(_, offer): &(u32, u32)| if asked[0].offers[*offer as usize] == [set(&[("cores", "8")])] { 7 } else { 3 };
+        |(_, offer): &(u32, u32)| if asked[0].offers[*offer as usize].1 == [set(&[("cores", "8")])] { 7 } else { 3 };
     let scores = asked[0].pairs.iter().map(score).collect();
     let step = house.answer(asked[0].clone(), Some(scores));
     assert_eq!(offered(&step), [(job, tight)]);

@@ -7,10 +7,10 @@ mod naive;
 use std::{sync::Arc, time::Duration};
 
 use berth_core::{
-    Affinity, Again, Answer, Asking, AttemptAction, Book, BotStatus, Decided, Digest, Effect, Event, Fact, JobId,
-    LaneKey, LeaseId, LeaseReport, Limit, Matched, NewPlace, OpenSession, OperationId, Place, PoliciesChanged,
-    PolicyChanged, PollId, Property, PropertySet, Question, ReportedState, SessionId, Settings, Submit, Timestamp,
-    UnmatchedDecided, UnmatchedVerdict, UpdateSession, Verdict, WorkerChange,
+    Affinity, Again, Answer, Asking, AttemptAction, Book, BotStatus, Decided, Digest, Effect, Event, Fact,
+    InstanceName, JobId, LaneKey, LeaseId, LeaseReport, Limit, Matched, NewPlace, OpenSession, OperationId, Place,
+    PoliciesChanged, PolicyChanged, PollId, Pools, Property, PropertySet, Question, ReportedState, SessionId, Settings,
+    Submit, Timestamp, UnmatchedDecided, UnmatchedVerdict, UpdateSession, Verdict, WorkerChange,
 };
 use naive::{Expected, Naive, State, choice::Whim, matching::pairs_of};
 use proptest::prelude::*;
@@ -177,12 +177,14 @@ struct Pair {
 
 impl Pair {
     fn new() -> Self {
-        let settings = Settings { attempts_max: 3, failures_max: 5, ask_command_failed: true, ..Settings::default() };
+        let pools = Pools::new([vec!["main".into(), "side".into()]]);
+        let settings =
+            Settings { attempts_max: 3, failures_max: 5, ask_command_failed: true, pools, ..Settings::default() };
         Self {
-            settings,
+            settings: settings.clone(),
             now: Timestamp(1_000_000_000),
-            book: choosing(Book::new(settings)),
-            model: Naive::new(settings),
+            book: choosing(Book::new(settings.clone())),
+            model: Naive::new(settings.clone()),
             applied: Book::new(settings),
             operations: Vec::new(),
             answered: Vec::new(),
@@ -209,7 +211,7 @@ impl Pair {
             Act::EndBatch => self.end_batch(),
             Act::Restart => {
                 self.end_batch();
-                self.book = choosing(Book::restore(self.settings, self.now, self.book.rows()));
+                self.book = choosing(Book::restore(self.settings.clone(), self.now, self.book.rows()));
                 self.model.restart(self.now);
                 self.generation = 0;
             }
@@ -260,7 +262,7 @@ impl Pair {
             }
             Act::Open { bot, offers, slots, flags, score, hold_s } => Event::OpenSession(Box::new(OpenSession {
                 session: SessionId(self.id()),
-                instance: "main".into(),
+                instance: home_of(bot),
                 bot_id: bot_name(bot),
                 identity: "".into(),
                 capabilities: offered(offers),
@@ -283,7 +285,7 @@ impl Pair {
                 let (session, poll) = *choose(&self.answered, self.answered.len().saturating_sub(1 + pick % 4))?;
                 Event::Undelivered { session, poll }
             }
-            Act::Drain { bot, on } => Event::Drain { instance: "main".into(), bot_id: bot_name(bot), on },
+            Act::Drain { bot, on } => Event::Drain { instance: home_of(bot), bot_id: bot_name(bot), on },
             Act::Pause { label, on } => Event::Pause {
                 instance: "main".into(),
                 label: [None, Some("".into()), Some("linux".into())][usize::from(label)].clone(),
@@ -350,7 +352,7 @@ impl Pair {
                 Event::PoliciesChanged(Box::new(PoliciesChanged { generation, changes }))
             }
             Act::Place { newer, picks } => Event::Place(Box::new(self.places(newer, picks))),
-            Act::Release { bot } => Event::Release { instance: "main".into(), bot_id: bot_name(bot) },
+            Act::Release { bot } => Event::Release { instance: home_of(bot), bot_id: bot_name(bot) },
             Act::Pass { .. } | Act::EndBatch | Act::Restart => return None,
         })
     }
@@ -500,7 +502,11 @@ impl Pair {
         let rows = self.book.rows();
         assert_eq!(rows, self.model.rows(), "rows");
         assert_eq!(rows, self.applied.rows(), "rows of the applied facts");
-        assert_eq!(rows, Book::restore(self.settings, self.now, rows.clone()).rows(), "rows of a restored book");
+        assert_eq!(
+            rows,
+            Book::restore(self.settings.clone(), self.now, rows.clone()).rows(),
+            "rows of a restored book"
+        );
         for operation in &self.operations {
             let stage = self.book.operation(*operation).map(|view| view.stage);
             assert_eq!(stage, self.model.stage(*operation), "{operation:?}");
@@ -624,6 +630,15 @@ fn sorted<T: Ord>(mut list: Vec<T>) -> Vec<T> {
 
 fn choose<T>(from: &[T], pick: usize) -> Option<&T> {
     from.get(pick.checked_rem(from.len())?)
+}
+
+/// Most bots are of the jobs' own instance, one is of another of its pool, and one of all.
+fn home_of(bot: u8) -> InstanceName {
+    InstanceName::from(match bot {
+        2 => "side",
+        3 => InstanceName::ALL,
+        _ => "main",
+    })
 }
 
 fn bot_name(bot: u8) -> Arc<str> {

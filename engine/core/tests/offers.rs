@@ -133,7 +133,7 @@ fn an_answer_from_the_action_cache_does_not_hide_a_result_that_has_just_come() {
 #[test]
 fn a_lane_has_the_weight_of_its_newest_job_after_a_restart_too() {
     let settings = Settings::default();
-    let mut book = Book::new(settings);
+    let mut book = Book::new(settings.clone());
     // The older job has the greater id, so recovery meets it last.
     let in_lane = |operation, action, lane: &str, weight| Submit {
         lane: LaneKey(lane.into()),
@@ -158,7 +158,7 @@ fn a_lane_has_the_weight_of_its_newest_job_after_a_restart_too() {
 #[test]
 fn classes_that_come_and_go_by_the_thousand_leave_the_right_job_for_each_bot() {
     let settings = Settings { recent_results: Duration::ZERO, ..Settings::default() };
-    let mut book = Book::new(settings);
+    let mut book = Book::new(settings.clone());
     let kind = |n: u32| PropertySet::from_iter([Property::new("kind", n.to_string())]);
     open(&mut book, 1, "patient", 1, kind(1_000_000));
     let mut now = NOW;

@@ -132,10 +132,12 @@ impl Asker {
         let policy = self.policy.clone();
         let question = asked.clone();
         let call = move || {
+            // What is offered is judged, not by whose bots.
+            let offers: Vec<_> = question.offers.into_iter().map(|(_, offered)| offered).collect();
             policy.matches(&MatchQuestion {
                 instance: &question.instance.0,
                 needs: &question.needs,
-                offers: &question.offers,
+                offers: &offers,
                 pairs: &question.pairs,
             })
         };

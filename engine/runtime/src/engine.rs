@@ -28,6 +28,7 @@ use crate::{
     replace::{Replacer, unfinished},
     session::{Delivery, Waiting},
     store::{PartitionId, Store, StoreError},
+    tally::Tally,
 };
 
 /// What a watcher of an operation sees.
@@ -100,6 +101,7 @@ pub struct Engine {
     space: Arc<SpaceGate>,
     polls: Arc<AtomicU64>,
     policy: Arc<dyn Policy>,
+    tally: Arc<Tally>,
     pub(crate) replacer: Arc<Replacer>,
 }
 
@@ -142,7 +144,7 @@ impl Engine {
         let (endings, endings_inbox) = mpsc::unbounded_channel();
         let unfinished = unfinished(&*store, partition)?;
         let history = History::new(store, partition);
-        let feed_told = recovered.next_sequence();
+        let (feed_told, tally) = (recovered.next_sequence(), recovered.tally());
         let appended = watch::Sender::new(feed_told);
         let (questions, asked) = mpsc::unbounded_channel();
         let asker = Asker {
@@ -187,6 +189,7 @@ impl Engine {
             // Calls of a session that outlives a restart get new numbers.
             polls: Arc::new(AtomicU64::new(1)),
             policy: options.policy,
+            tally,
             replacer: Arc::new(Replacer::new(now)),
         };
         engine.look_at_space()?;
@@ -202,6 +205,11 @@ impl Engine {
     /// The feed's next position, as it is on disk: changes when events are durable.
     pub fn appended(&self) -> watch::Receiver<u64> {
         self.appended.subscribe()
+    }
+
+    /// What is counted of jobs since the process began.
+    pub fn tally(&self) -> &Tally {
+        &self.tally
     }
 
     /// What is stored of jobs: bodies, results, finished operations.

@@ -30,6 +30,7 @@ pub mod resources;
 mod session;
 pub mod store;
 pub mod sweep;
+mod tally;
 pub mod work;
 
 pub use committer::{Committer, Counters, OnFailure};
@@ -37,3 +38,4 @@ pub use engine::{Engine, EngineError, Observer, Options, Submitted, Update};
 pub use history::History;
 pub use replace::{ReplacementMark, Replacing, Reprioritized};
 pub use session::Delivery;
+pub use tally::{Tally, Times, TimesRead};

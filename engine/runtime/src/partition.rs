@@ -2,7 +2,7 @@
 //! leave once the batch is durable. Synchronous and deterministic: the real driver and the simulation run
 //! this same code.
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, sync::Arc};
 
 use berth_core::{
     Answer, Book, Chooser, DrainRow, Effect, Event, Fact, InstanceName, JobId, JobRowState, LeaseId, OperationId,
@@ -16,6 +16,7 @@ use prost::Message;
 use crate::{
     codec, operations,
     store::{Batch, Table},
+    tally::Tally,
 };
 
 /// Something for the partition to do. `T` is the caller's token: it comes back with the reply.
@@ -112,6 +113,7 @@ pub struct Partition {
     book: Book,
     next_sequence: u64,
     touched: Touched,
+    tally: Arc<Tally>,
 }
 
 /// Rows whose after-images the batch must carry.
@@ -125,7 +127,7 @@ struct Touched {
 impl Partition {
     /// A partition that goes on from a recovered (or empty) book.
     pub fn new(book: Book, next_sequence: u64) -> Self {
-        Self { book, next_sequence, touched: Touched::default() }
+        Self { book, next_sequence, touched: Touched::default(), tally: Arc::default() }
     }
 
     /// Who chooses lanes from now on: see [`Book::set_chooser`].
@@ -136,6 +138,11 @@ impl Partition {
     /// The book, as it will be once everything handed out so far is durable.
     pub fn book(&self) -> &Book {
         &self.book
+    }
+
+    /// What is counted of jobs.
+    pub(crate) fn tally(&self) -> Arc<Tally> {
+        self.tally.clone()
     }
 
     /// The position that the next feed record will have.
@@ -192,6 +199,7 @@ impl Partition {
 
     /// Notes whose after-images are due, and writes the rows that are written once.
     fn touch<T>(&mut self, fact: &Fact, attachment: &Attachment, output: &mut Output<T>) {
+        self.tally.note(fact, &self.book);
         let batch = &mut output.batch;
         match fact {
             Fact::JobCreated(created) => {

@@ -69,6 +69,7 @@ pub async fn sweep(engine: &Engine, retention: Retention) -> Result<usize, Engin
         swept += jobs;
         // Durable when it returns: the next look would find the rows again.
         engine.write_rows(rows).await?;
+        engine.tally().note_pruned(jobs);
         if !more {
             return Ok(swept);
         }

@@ -19,6 +19,7 @@ pub(crate) fn run(args: BotArgs) -> anyhow::Result<ExitCode> {
     };
     let mut config = BotConfig::new(args.server, args.instance, bot_id, work_dir);
     config.cas = args.cas;
+    config.cas_instance = args.cas_instance;
     config.properties = if args.properties.is_empty() { own_properties() } else { args.properties };
     config.slots = args.slots.unwrap_or_else(cores);
     config.cache_bytes_max = args.cache_bytes;

@@ -3,7 +3,7 @@
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use anyhow::Context;
-use berth_api::{CacheLimits, Health, Instances, Services, Unpinner, transport};
+use berth_api::{Health, Services, Unpinner, transport};
 use berth_bot::{BotConfig, Shutdown};
 use berth_cas::{EmbeddedCas, ExternalCas, Storage, StorageOptions, SystemClock};
 use berth_core::InstanceName;
@@ -24,13 +24,14 @@ use tonic::service::RoutesBuilder;
 
 use crate::{
     bot,
+    calls::Calls,
     config::Config,
     coordinate,
     doors::{Doors, Plain, Serving},
     http,
-    metrics::{Metrics, WorkMetrics},
+    metrics::{JobMetrics, Metrics, WorkMetrics},
     plugins::service::PluginService,
-    policy,
+    policy, served,
 };
 
 /// All instances are in one partition for now: a partition is the unit that moves when there are several servers.
@@ -113,18 +114,15 @@ impl House {
         };
         tokio::spawn(pin_recovered(engine.clone(), cas.clone()));
         tokio::spawn(watch_space(engine.clone()));
-        let instances: Vec<_> = config.instances.iter().map(|name| InstanceName::from(name.as_str())).collect();
+        let all = config.raw.scheduler.bots_for_all_instances.then_some(InstanceName::ALL);
+        let instances = config.instances.iter().map(String::as_str).chain(all);
+        let instances: Vec<_> = instances.map(InstanceName::from).collect();
         // Before a bot can ask: what it may be given is for the policies to say from the first job on.
         engine.learn_asks(&instances).await.context("the engine does not learn of policies")?;
         tokio::spawn(follow_policies(engine.clone(), instances));
         tokio::spawn(keep_tidy(engine.clone(), work.clone(), config.retention()));
 
-        let services = Services::new(
-            Instances::new(config.instances.iter().map(|name| (name.clone(), engine.clone()))),
-            policies.policy,
-            cas,
-            services_config(config),
-        );
+        let services = Services::new(served::instances(config, &engine), policies.policy, cas, served::config(config));
         let mut routes = RoutesBuilder::default();
         let health = services.add_services(&mut routes).await;
         blobs.add_services(&mut routes);
@@ -142,9 +140,18 @@ impl House {
         let first = work.get(&config.raw.coordinate.namespace).expect("the first namespace is always there");
         let door = coordinate::door(config, first, &engine);
         let of_work = WorkMetrics::new(work.clone(), door.figures());
-        let metrics = Arc::new(Metrics::new(engine.clone(), commits, plugins, listeners.clone(), of_work));
+        let calls = Arc::new(Calls::new());
+        let of_jobs = JobMetrics {
+            engine: engine.clone(),
+            phases: services.phases(),
+            calls: calls.clone(),
+            connections: doors.connections(),
+            storage: blobs.storage(),
+        };
+        let metrics = Metrics::new(engine.clone(), commits, plugins, listeners.clone(), of_jobs, of_work);
+        let metrics = Arc::new(metrics);
         let bots_shutdown = Shutdown::new();
-        let grpc = doors.serve(grpc, &mut transport(), &routes.routes());
+        let grpc = doors.serve(grpc, &mut transport(), &calls.count(routes.routes()));
         let coordinate_address = coordinate.first().map(|bound| bound.address);
         let coordinate = coordinate::serve(&doors, coordinate, &door, &work).await?;
         let bots = start_bots(config, grpc_address, &bots_shutdown)?;
@@ -214,25 +221,18 @@ impl Blobs {
         }
     }
 
+    fn storage(&self) -> Option<Arc<Storage>> {
+        match self {
+            Self::Embedded(cas) => Some(cas.storage().clone()),
+            Self::External(_) => None,
+        }
+    }
+
     fn add_services(&self, routes: &mut RoutesBuilder) {
         match self {
             Self::Embedded(cas) => cas.add_services(routes),
             Self::External(cas) => cas.add_services(routes),
         }
-    }
-}
-
-fn services_config(config: &Config) -> berth_api::Config {
-    let scheduler = &config.raw.scheduler;
-    berth_api::Config {
-        execution_timeout_max: Duration::from_secs(scheduler.execution_timeout_max_s),
-        queue_timeout: (scheduler.queue_timeout_s > 0).then(|| Duration::from_secs(scheduler.queue_timeout_s)),
-        tenant_header: Some(scheduler.tenant_header.clone()).filter(|header| !header.is_empty()),
-        cache: CacheLimits {
-            batch_bytes_max: berth_cas::BATCH_BYTES_MAX,
-            update_enabled: config.raw.cas.clients_may_update_actions,
-        },
-        ..berth_api::Config::default()
     }
 }
 

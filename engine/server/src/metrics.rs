@@ -14,12 +14,13 @@ use prometheus_client::{
     registry::Registry,
 };
 
-pub(crate) use self::work::WorkMetrics;
+pub(crate) use self::{jobs::JobMetrics, work::WorkMetrics};
 use crate::{
     figures::PluginFigures,
     plugins::registry::{Measured, Registry as Versions},
 };
 
+mod jobs;
 mod work;
 
 type Labels = Vec<(&'static str, String)>;
@@ -30,6 +31,7 @@ pub(crate) struct Metrics {
     commits: Arc<Counters>,
     plugins: Option<Arc<Versions>>,
     listeners: Arc<Listeners>,
+    jobs: JobMetrics,
     work: WorkMetrics,
 }
 
@@ -39,9 +41,10 @@ impl Metrics {
         commits: Arc<Counters>,
         plugins: Option<Arc<Versions>>,
         listeners: Arc<Listeners>,
+        jobs: JobMetrics,
         work: WorkMetrics,
     ) -> Self {
-        Self { engine, commits, plugins, listeners, work }
+        Self { engine, commits, plugins, listeners, jobs, work }
     }
 
     /// What the book counts; `None` if the driver has stopped.
@@ -79,6 +82,7 @@ impl Metrics {
             registry.register_collector(Box::new(PluginFigures::of(&plugins.in_force())));
         }
         listener_metrics(&self.listeners, &mut registry);
+        self.jobs.register(&mut registry).await;
         self.work.register(&mut registry).await;
         let mut text = String::new();
         encode(&mut text, &registry).expect("a string takes any text");

@@ -66,9 +66,9 @@ pub(crate) struct Ledger {
 impl Ledger {
     pub(crate) fn new(settings: Settings, with_model: bool) -> Self {
         Self {
+            applied: Book::new(settings.clone()),
+            model: with_model.then(|| Naive::new(settings.clone())),
             settings,
-            applied: Book::new(settings),
-            model: with_model.then(|| Naive::new(settings)),
             next_sequence: 1,
             records: VecDeque::new(),
             turns: BTreeMap::new(),
@@ -288,7 +288,7 @@ impl Ledger {
             pauses: read(store, Table::Pauses, codec::decode_pause)?,
             quarantines: read(store, Table::Quarantines, codec::decode_quarantine)?,
         };
-        let restored = Book::restore(self.settings, now, read).rows();
+        let restored = Book::restore(self.settings.clone(), now, read).rows();
         if let Some(book) = book {
             rule!(restored == book.rows(), "the rows on disk\n  {restored:?}\n  are not {:?}", book.rows());
         }

@@ -79,6 +79,7 @@ mod enabled {
             Mutant::RequeueFreesSlot => "a bot gets other work while it is still at what an operator took from it",
             Mutant::KickCounts => "a session that an operator ended is a lost attempt of its jobs",
             Mutant::PastForgotten => "it is not remembered which attempts of a job gave no result",
+            Mutant::PoolsIgnored => "bots serve jobs of their own instance only, whatever shares bots",
             Mutant::ListedTakenBack => "a lease that its bot has listed is taken back when a later answer is lost",
             Mutant::MissingNotResent => "a lease that the bot does not list is not sent again",
             Mutant::SupersededHearsAll => "a call that was given up gets the newest offers",

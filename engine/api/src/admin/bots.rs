@@ -9,7 +9,7 @@ use berth_proto::admin::{
 };
 use tonic::{Request, Response, Status};
 
-use super::{check_peer, chosen, show};
+use super::{check_peer, show};
 use crate::{
     convert,
     error::Error,
@@ -26,7 +26,10 @@ pub(crate) struct AdminBots {
 impl bots_server::Bots for AdminBots {
     async fn list_bots(&self, request: Request<ListBotsRequest>) -> Result<Response<ListBotsResponse>, Status> {
         check_peer(&request)?;
-        let only = chosen(&self.instances, &request.get_ref().instance)?.map(|instance| &instance.name);
+        let only = match request.get_ref().instance.as_str() {
+            "" => None,
+            name => Some(&self.instances.get_home("instance", name)?.name),
+        };
         let mut sessions = Vec::new();
         for engine in self.instances.engines() {
             let open = engine.read_promptly(|book| book.sessions()).await.map_err(Error::from)?;
@@ -44,7 +47,7 @@ impl bots_server::Bots for AdminBots {
     async fn release_bot(&self, request: Request<ReleaseBotRequest>) -> Result<Response<ReleaseBotResponse>, Status> {
         check_peer(&request)?;
         let request = request.into_inner();
-        let instance = self.instances.get("instance", &request.instance)?;
+        let instance = self.instances.get_home("instance", &request.instance)?;
         let released = instance.engine.release(instance.name.clone(), request.bot_id.as_str().into()).await;
         released.map_err(Error::from)?;
         Ok(Response::new(ReleaseBotResponse {}))
@@ -78,7 +81,7 @@ impl AdminBots {
     }
 
     async fn drain(&self, request: &DrainBotRequest) -> Result<DrainBotResponse, Error> {
-        let instance = self.instances.get("instance", &request.instance)?;
+        let instance = self.instances.get_home("instance", &request.instance)?;
         let bot_id: Arc<str> = request.bot_id.as_str().into();
         let leases = self.session(instance, bot_id.clone()).await?.map(|session| session.leases.len());
         // A drain outlasts sessions, so a bot that is away may be drained. Its end may name a bot that is gone for good.

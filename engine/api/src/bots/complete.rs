@@ -29,6 +29,9 @@ impl Bots {
         let mut results = Vec::with_capacity(completed.len());
         for Completed { lease, status, result } in completed {
             let (result, bytes) = result.unzip();
+            if let Some(metadata) = result.as_ref().and_then(|result| result.execution_metadata.as_ref()) {
+                self.phases.add(metadata);
+            }
             let state = match result {
                 Some(result) if status.code == Code::Ok as i32 && result.exit_code == 0 => {
                     let cacheable = self.cache(instance, session, lease, result).await?;
@@ -61,10 +64,10 @@ impl Bots {
         }
         // The result of a lease that is over, or is another bot's, must not be seen by anybody.
         let held = instance.engine.peek(move |book| book.leased_job(lease, session)).await?;
-        let Some((action, queued_at)) = held else { return Ok(false) };
+        let Some((home, action, queued_at)) = held else { return Ok(false) };
         let metadata = result.execution_metadata.get_or_insert_default();
         metadata.queued_timestamp = Some(convert::timestamp(queued_at));
-        match self.cas.put_action_result(&instance.name.0, &action, &result).await {
+        match self.cas.put_action_result(&home.0, &action, &result).await {
             Ok(()) => Ok(true),
             Err(error) => {
                 // The client gets its result all the same; only the next one must run the action again.

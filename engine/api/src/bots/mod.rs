@@ -27,6 +27,7 @@ use crate::{
     error::Error,
     instances::{Instance, Instances, shown},
     names,
+    phases::Phases,
 };
 
 /// The longest `bot_id`: it is stored with each session.
@@ -37,6 +38,7 @@ pub(crate) struct Bots {
     pub(crate) instances: Instances,
     pub(crate) policy: Arc<dyn Policy>,
     pub(crate) cas: Arc<dyn Cas>,
+    pub(crate) phases: Arc<Phases>,
 }
 
 #[tonic::async_trait]
@@ -47,7 +49,7 @@ impl bots_server::Bots for Bots {
     ) -> Result<Response<BotSession>, Status> {
         let (headers, extensions, request) = request.into_parts();
         let session = request.bot_session.ok_or_else(|| Error::field("bot_session", "is not set"))?;
-        let instance = self.instances.get("parent", &request.parent)?;
+        let instance = self.instances.get_home("parent", &request.parent)?;
         Ok(Response::new(self.create(instance, &headers, &extensions, session).await?))
     }
 
@@ -62,7 +64,7 @@ impl bots_server::Bots for Bots {
         }
         let no_session = || Error::NoSession(shown(&request.name));
         let (instance, id) = names::parse_session(&request.name).ok_or_else(no_session)?;
-        let instance = self.instances.find(instance).ok_or_else(no_session)?;
+        let instance = self.instances.find_home(instance).ok_or_else(no_session)?;
         Ok(Response::new(self.update(instance, id, &headers, &extensions, session).await?))
     }
 

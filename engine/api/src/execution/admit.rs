@@ -34,7 +34,7 @@ impl Execution {
         }
         prepared.priority = amended.priority.unwrap_or(prepared.priority);
         if let Some(timeout) = amended.timeout {
-            prepared.execution_timeout = self.with_grace(timeout.min(self.config.execution_timeout_max));
+            prepared.execution_timeout = self.with_grace(timeout.min(self.config.execution_timeout_max_of(name)));
         }
         prepared.queue_timeout = amended.queue_timeout.or(prepared.queue_timeout);
         Ok(())

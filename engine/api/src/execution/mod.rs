@@ -59,7 +59,7 @@ impl execution_server::Execution for Execution {
 
 impl Execution {
     fn stream(&self, instance: &Instance, updates: watch::Receiver<OperationView>) -> Operations {
-        Box::pin(stream::updates(instance.engine.history().clone(), updates, self.config.stream_keepalive))
+        Box::pin(stream::updates(instance.engine.history().clone(), updates, self.config.clone()))
     }
 }
 

@@ -63,7 +63,7 @@ impl Execution {
         let command_digest = convert::digest("action.command_digest", action.command_digest.as_ref())?;
         let input_root = convert::digest("action.input_root_digest", action.input_root_digest.as_ref())?;
         let timeout = action_timeout(action.timeout)?;
-        let execution_timeout = self.execution_timeout(timeout)?;
+        let execution_timeout = self.execution_timeout(name, timeout)?;
 
         // A client that must upload something learns of all of it at once.
         let command_bytes = self.cas.read(name, &command_digest, self.config.action_bytes_max).await?;
@@ -103,7 +103,7 @@ impl Execution {
             priority: request.execution_policy.map_or(0, |policy| policy.priority),
             execution_timeout,
             timeout,
-            queue_timeout: self.config.queue_timeout,
+            queue_timeout: self.config.queue_timeout_of(name),
             command,
             locality_hint: convert::locality_hint(headers),
             body: pb::JobBody {
@@ -126,8 +126,8 @@ impl Execution {
     }
 
     /// How long one attempt may take by our clock.
-    fn execution_timeout(&self, asked: Option<Duration>) -> Result<Duration, Error> {
-        let longest = self.config.execution_timeout_max;
+    fn execution_timeout(&self, instance: &str, asked: Option<Duration>) -> Result<Duration, Error> {
+        let longest = self.config.execution_timeout_max_of(instance);
         let timeout = asked.unwrap_or(longest);
         if timeout > longest {
             let problem = format!("{} s is longer than the limit of {} s", timeout.as_secs_f64(), longest.as_secs());

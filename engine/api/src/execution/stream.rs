@@ -1,6 +1,6 @@
 //! What a client hears of its operation: the state at once, then each change, `done` last.
 
-use std::time::Duration;
+use std::sync::Arc;
 
 use berth_core::{OperationView, Stage};
 use berth_proto::longrunning::Operation;
@@ -9,12 +9,12 @@ use futures::{Stream, stream};
 use tokio::{sync::watch, time};
 use tonic::Status;
 
-use crate::{error::Error, operation};
+use crate::{config::Config, error::Error, operation};
 
 struct State {
     history: History,
     updates: watch::Receiver<OperationView>,
-    keepalive: Duration,
+    config: Arc<Config>,
     /// What was told last.
     told: Option<Stage>,
 }
@@ -24,9 +24,9 @@ struct State {
 pub(super) fn updates(
     history: History,
     updates: watch::Receiver<OperationView>,
-    keepalive: Duration,
+    config: Arc<Config>,
 ) -> impl Stream<Item = Result<Operation, Status>> + Send {
-    let state = State { history, updates, keepalive, told: None };
+    let state = State { history, updates, config, told: None };
     stream::unfold(Some(state), |state| async {
         let mut state = state?;
         match state.next().await {
@@ -43,7 +43,7 @@ impl State {
             self.changed().await?;
         }
         let view = self.updates.borrow_and_update().clone();
-        let operation = operation::operation(&self.history, &view).await?;
+        let operation = operation::operation(&self.history, &view, &self.config).await?;
         self.told = Some(view.stage);
         Ok(operation)
     }
@@ -51,7 +51,7 @@ impl State {
     /// Waits until there is something new to tell, or it is time to say the same again.
     async fn changed(&mut self) -> Result<(), Error> {
         loop {
-            match time::timeout(self.keepalive, self.updates.changed()).await {
+            match time::timeout(self.config.stream_keepalive, self.updates.changed()).await {
                 Ok(Ok(())) if Some(&self.updates.borrow().stage) == self.told.as_ref() => {}
                 Ok(Ok(())) | Err(_) => return Ok(()),
                 Ok(Err(_stopped)) => return Err(EngineError::Stopping.into()),

@@ -16,7 +16,23 @@ fn view(outcome: Outcome) -> OperationView {
 }
 
 fn finish(outcome: Outcome, stored: Option<&pb::JobResult>) -> Operation {
-    finished("main/x".into(), &view(outcome), outcome, stored)
+    finished("main/x".into(), &view(outcome), outcome, stored, &Config::default())
+}
+
+#[test]
+fn the_response_says_where_the_action_can_be_looked_at() {
+    let message = |config: &Config, stored: &pb::JobResult| {
+        let outcome = Outcome::Reported { code: 0, cacheable: true };
+        response(&finished("main/x".into(), &view(outcome), outcome, Some(stored), config)).message
+    };
+    let own = crate::config::Own { action_browser_url: Some(String::new()), ..Default::default() };
+    let mut config = Config { action_browser_url: Some("http://browser/".into()), ..Config::default() };
+    let nothing = pb::JobResult::default();
+    assert_eq!(message(&config, &nothing), format!("http://browser/action/{}/2/", "01".repeat(32)));
+    let of_policy = pb::JobResult { message: "seen to fail".into(), ..pb::JobResult::default() };
+    assert_eq!(message(&config, &of_policy), "seen to fail");
+    config.own.insert("main".into(), own);
+    assert_eq!(message(&config, &nothing), "");
 }
 
 fn response(operation: &Operation) -> reapi::ExecuteResponse {

@@ -18,7 +18,7 @@ use super::{
     plan::{Plan, Sequence, Wanted},
     query::{Carry, Key, Ordered, Query, Reached, Token, Value},
 };
-use crate::{error::Error, instances::Instance, operation};
+use crate::{config::Config, error::Error, instances::Instance, operation};
 
 /// The most operations of a page, and what a request gets that names no number.
 const PAGE_MAX: usize = 1_000;
@@ -35,7 +35,7 @@ const PLACES_A_STEP: usize = 1_024;
 pub(super) async fn list(
     instance: &Instance,
     request: &ListOperationsRequest,
-    time: Duration,
+    config: &Config,
 ) -> Result<ListOperationsResponse, Error> {
     let query = Query::parse(&request.filter)?;
     let size = page_size(request.page_size)?;
@@ -43,8 +43,8 @@ pub(super) async fn list(
         "" => Token { as_of: instance.engine.now(), after: None, carry: None },
         text => Token::read(text, &instance.name, &query)?,
     };
-    let (views, next) = Listing::new(instance, &query, &token, size, time).run().await?;
-    let (operations, next) = render(instance, views, next).await?;
+    let (views, next) = Listing::new(instance, &query, &token, size, config.list_time_max).run().await?;
+    let (operations, next) = render(instance, views, next, config).await?;
     let next = next.map(|(after, carry)| Token { as_of: token.as_of, after, carry });
     let next_page_token = next.map(|token| token.write(&instance.name, &query)).unwrap_or_default();
     Ok(ListOperationsResponse { operations, next_page_token, unreachable: Vec::new() })
@@ -220,7 +220,12 @@ pub(super) fn views(job: &JobView) -> impl Iterator<Item = OperationView> + '_ {
 }
 
 /// As many of the operations as fit into a message, at least one.
-async fn render(instance: &Instance, page: Vec<Ordered>, next: Next) -> Result<(Vec<Operation>, Next), Error> {
+async fn render(
+    instance: &Instance,
+    page: Vec<Ordered>,
+    next: Next,
+    config: &Config,
+) -> Result<(Vec<Operation>, Next), Error> {
     let mut operations = Vec::with_capacity(page.len());
     let mut bytes = 0;
     // Results may be large: a few at a time.
@@ -228,7 +233,7 @@ async fn render(instance: &Instance, page: Vec<Ordered>, next: Next) -> Result<(
         let results =
             operation::results(instance.engine.history(), some.iter().map(|known| &known.listed.view)).await?;
         for (known, result) in some.iter().zip(results) {
-            let operation = operation::with_result(instance.engine.history(), &known.listed.view, result);
+            let operation = operation::with_result(instance.engine.history(), &known.listed.view, result, config);
             bytes += operation.encoded_len();
             if bytes > PAGE_BYTES_MAX && !operations.is_empty() {
                 let last = &page[operations.len() - 1];

@@ -49,13 +49,13 @@ impl operations_server::Operations for Operations {
     ) -> Result<Response<ListOperationsResponse>, Status> {
         let request = request.into_inner();
         let instance = self.instances.get("name", &request.name)?;
-        Ok(Response::new(list::list(instance, &request, self.config.list_time_max).await?))
+        Ok(Response::new(list::list(instance, &request, &self.config).await?))
     }
 
     async fn get_operation(&self, request: Request<GetOperationRequest>) -> Result<Response<Operation>, Status> {
         let (instance, updates) = watch_operation(&self.instances, &request.get_ref().name).await?;
         let (view, history) = (updates.borrow().clone(), instance.engine.history());
-        let mut response = Response::new(operation::operation(history, &view).await?);
+        let mut response = Response::new(operation::operation(history, &view, &self.config).await?);
         let row = history.operation_row(view.operation).await.map_err(Error::from)?.unwrap_or_default();
         let client = row.client.map(|client| ClientIdentity {
             actor: client.actor,
@@ -95,6 +95,6 @@ impl operations_server::Operations for Operations {
             Ok(Err(_stopped)) => return Err(Error::from(EngineError::Stopping).into()),
         }
         let view = updates.borrow().clone();
-        Ok(Response::new(operation::operation(instance.engine.history(), &view).await?))
+        Ok(Response::new(operation::operation(instance.engine.history(), &view, &self.config).await?))
     }
 }

@@ -43,7 +43,11 @@ use tonic::{
 /// The instance of most tests.
 pub(crate) const MAIN: &str = "main";
 
-const INSTANCES: [&str; 2] = [MAIN, "other/one"];
+/// Another, and the one of clients that name none.
+pub(crate) const OTHER: &str = "other/one";
+pub(crate) const UNNAMED: &str = "";
+
+const INSTANCES: [&str; 3] = [MAIN, OTHER, UNNAMED];
 
 /// What outlives a server: its disk, and the folder of its storage.
 pub(crate) struct House {
@@ -53,6 +57,8 @@ pub(crate) struct House {
     folder: Arc<TempDir>,
     pub(crate) settings: Settings,
     pub(crate) config: Config,
+    /// Whether bots are let in that serve all instances.
+    pub(crate) bots_for_all: bool,
     /// How much a restart restores before it serves.
     pub(crate) heads: Limits,
     pub(crate) policy: Arc<dyn Policy>,
@@ -83,6 +89,7 @@ impl House {
             folder,
             settings: Settings::default(),
             config: Config::default(),
+            bots_for_all: false,
             heads: Limits::default(),
             policy: Arc::new(BuiltinPolicy),
         }
@@ -98,7 +105,7 @@ impl House {
         let store: Arc<dyn Store> = Arc::new(MemoryStore::open(&self.disk));
         let committer = Committer::start(store.clone(), Arc::new(|error| panic!("{error}"))).unwrap();
         let options = Options {
-            settings: self.settings,
+            settings: self.settings.clone(),
             clock: Clock::system(),
             observer: Arc::new(Unpinner::new(cas.clone())),
             reserve_bytes: 0,
@@ -116,6 +123,7 @@ impl House {
             pinned.await.unwrap().unwrap();
         }
         let instances = Instances::new(INSTANCES.map(|name| (name.to_owned(), engine.clone())));
+        let instances = if self.bots_for_all { instances.with_bots_for_all() } else { instances };
         let services = Services::new(instances, self.policy.clone(), cas.clone(), self.config.clone());
         let mut routes = Routes::builder();
         let health = services.add_services(&mut routes).await;
@@ -253,7 +261,7 @@ impl Client {
             worker: Some(Worker { devices: vec![device], configs, ..Worker::default() }),
             ..BotSession::default()
         };
-        Bot { client: self.bots(), session, leases_seen: 0 }
+        Bot { client: self.bots(), session, leases_seen: 0, parent: MAIN.into() }
     }
 }
 
@@ -264,6 +272,8 @@ pub(crate) struct Bot {
     pub(crate) session: BotSession,
     /// Leases that were new.
     pub(crate) leases_seen: usize,
+    /// The instance that it works for.
+    pub(crate) parent: String,
 }
 
 /// Longer than any test; a call that is held so long has failed.
@@ -277,7 +287,8 @@ impl Bot {
 
     pub(crate) async fn open(&mut self, deadline: Duration) -> Result<(), Status> {
         let session = self.session.clone();
-        let mut request = Request::new(CreateBotSessionRequest { parent: MAIN.into(), bot_session: Some(session) });
+        let mut request =
+            Request::new(CreateBotSessionRequest { parent: self.parent.clone(), bot_session: Some(session) });
         request.set_timeout(deadline);
         self.session = self.client.create_bot_session(request).await?.into_inner();
         self.leases_seen += self.session.leases.len();

@@ -10,4 +10,5 @@ mod operations;
 mod operators;
 mod questions;
 mod restart;
+mod sharing;
 mod together;

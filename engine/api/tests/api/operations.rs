@@ -9,9 +9,10 @@ use berth_proto::{
     },
     reapi::execution_stage::Value,
 };
+use berth_runtime::sweep::{Retention, sweep};
 use tonic::Code;
 
-use crate::house::{Client, House, Job, last, response, stage, succeed};
+use crate::house::{Client, House, Job, LONG, last, response, stage, succeed};
 
 async fn list(client: &Client, filter: &str, page_size: i32, page_token: &str) -> (Vec<String>, String) {
     let request = ListOperationsRequest {
@@ -107,4 +108,25 @@ async fn a_wait_ends_with_the_operation_or_with_its_time() {
     bot.finish_all(succeed);
     bot.update(Duration::from_millis(200)).await.unwrap();
     assert!(waiting.await.unwrap().unwrap().into_inner().done);
+}
+
+#[tokio::test]
+async fn finished_jobs_are_pruned_when_their_time_is_over() {
+    let server = House::new().start().await;
+    let client = server.connect().await;
+    let (first, stream) = client.begin(&Job::new("a")).await;
+    let mut bot = client.bot("bot", 1);
+    bot.take().await;
+    bot.finish_all(succeed);
+    bot.update(LONG).await.unwrap();
+    last(stream).await;
+    let operation = first.name.rsplit_once('/').unwrap().1.parse().unwrap();
+    let stored = async || server.engine.history().operation_row(operation).await.unwrap().is_some();
+
+    assert_eq!(sweep(&server.engine, Retention::default()).await.unwrap(), 0);
+    assert!(stored().await);
+    let at_once = Retention { finished: Duration::ZERO, ..Retention::default() };
+    assert_eq!(sweep(&server.engine, at_once).await.unwrap(), 1);
+    assert!(!stored().await);
+    assert_eq!(server.engine.tally().pruned(), 1);
 }

@@ -154,7 +154,8 @@ impl Book {
         }
         let Some(verdict) = decided.verdict else { return self.decide_built_in(now, index, step) };
         let failed = self.open_question(index);
-        let (instance, bot_id, code) = (self.instance_of(index).clone(), failed.bot_id.clone(), failed.code);
+        let (bot_id, code) = (failed.bot_id.clone(), failed.code);
+        let instance = self.instance_of_bot(index, &bot_id);
         let outcome = ended_as_reported(failed);
         // First, so that the job does not go straight back to the bot that is to blame.
         if !verdict.quarantine.is_zero() {

@@ -98,8 +98,7 @@ impl Book {
         let (needed, _) = self.queue.requirements(job.line);
         let (class, _) = self.queue.line(job.line);
         let instance = self.instance_of(index);
-        let of_instance =
-            || self.sessions.iter().map(|(_, s)| s).filter(|s| self.queue.instance_of(s.class) == instance);
+        let of_instance = || self.sessions.iter().map(|(_, s)| s).filter(|s| self.queue.reaches(s.class, instance));
         let fitting: Vec<_> = of_instance().filter(|s| self.queue.serves(s.class, class)).collect();
         let drained = |s: &&&Session| self.is_drained(s);
         let quarantined = |s: &&&Session| !self.is_drained(s) && self.is_quarantined(s);

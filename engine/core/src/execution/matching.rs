@@ -83,7 +83,7 @@ impl Book {
     pub(super) fn ask_matches(&mut self, now: Timestamp, step: &mut Step) {
         let mut by_instance: BTreeMap<InstanceName, Vec<Pair>> = BTreeMap::new();
         for pair in self.queue.take_unasked() {
-            by_instance.entry(self.queue.instance_of(pair.1).clone()).or_default().push(pair);
+            by_instance.entry(self.queue.class_of(pair.0).instance).or_default().push(pair);
             self.matching.set_due(pair, Some(now.after(LOST_AFTER)));
         }
         for (instance, pairs) in by_instance {
@@ -105,7 +105,7 @@ impl Book {
                 asked.needs.len() as u32 - 1
             });
             let offer = *offers.entry(pair.1).or_insert_with(|| {
-                asked.offers.push(offered.to_vec());
+                asked.offers.push((self.queue.instance_of(pair.1).clone(), offered.to_vec()));
                 asked.offers.len() as u32 - 1
             });
             asked.pairs.push((need, offer));
@@ -122,7 +122,7 @@ impl Book {
         }
         let class = |(label, requirements)| JobClass { instance: instance.clone(), requirements, label };
         let needs: Vec<_> = needs.into_iter().map(|need| self.queue.find_class(&class(need))).collect();
-        let offers: Vec<_> = offers.iter().map(|offer| self.queue.find_offer(&instance, offer)).collect();
+        let offers: Vec<_> = offers.iter().map(|(bots, offer)| self.queue.find_offer(bots, offer)).collect();
         let found = |(need, offer): &(u32, u32)| Some((*needs.get(*need as usize)?, *offers.get(*offer as usize)?));
         let found = pairs.iter().map(|pair| found(pair).and_then(|(need, offer)| need.zip(offer)));
         let Some(scores) = scores.filter(|scores| scores.len() == pairs.len()) else {

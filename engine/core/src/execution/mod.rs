@@ -55,10 +55,10 @@ pub use self::{
     explain::{Waiting, Why},
     matching::PAIRS_MAX,
     past::PAST_ATTEMPTS_MAX,
-    view::{Counts, JobView, LeaseView, OperationView, SessionView},
+    view::{BotCounts, Counts, JobView, LabelCounts, LeaseView, OperationView, SessionView},
 };
 use crate::{
-    Answer, Asking, Event, Fact, InstanceName, JobId, Limit, OperationId, OperationRow, PastAttempt, Rejection,
+    Answer, Asking, Event, Fact, InstanceName, JobId, Limit, OperationId, OperationRow, PastAttempt, Pools, Rejection,
     SessionId, Step, Timestamp,
     index::{Index, hash_of_id},
     queue::{JobIx, Queue, SessionIx},
@@ -74,7 +74,7 @@ const TICK_FACTS: usize = 512;
 const LEASES_AT_A_TIME: usize = 200;
 
 /// The rules' numbers.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Settings {
     /// A session ends when nothing was heard of its bot for this long.
     pub session_timeout: Duration,
@@ -86,6 +86,8 @@ pub struct Settings {
     pub failures_max: u32,
     /// Whether policies are asked about commands that failed, too.
     pub ask_command_failed: bool,
+    /// Which instances share their bots.
+    pub pools: Pools,
 }
 
 impl Default for Settings {
@@ -97,6 +99,7 @@ impl Default for Settings {
             recent_results: Duration::from_secs(10),
             failures_max: 100,
             ask_command_failed: false,
+            pools: Pools::default(),
         }
     }
 }
@@ -167,8 +170,8 @@ impl Book {
     /// An empty book.
     pub fn new(settings: Settings) -> Self {
         Self {
+            queue: Queue::with(settings.pools.clone()),
             settings,
-            queue: Queue::default(),
             jobs: Jobs::default(),
             joined: FxHashMap::default(),
             joined_index: FxHashMap::default(),

@@ -7,7 +7,7 @@ use super::{Book, TICK_MAX, session::Session};
 use crate::{
     Fact, InstanceName, Step, Timestamp,
     mutant::{Mutant, broken},
-    queue::SessionIx,
+    queue::{JobIx, SessionIx},
 };
 
 /// The longest quarantine: what is forgotten by everybody must not stay for ever.
@@ -36,6 +36,14 @@ impl Book {
         {
             self.stop_asking(index);
         }
+    }
+
+    /// The instance of a bot that a job was with: the job's own, or another of those whose bots serve it.
+    pub(super) fn instance_of_bot(&self, index: JobIx, bot_id: &Arc<str>) -> InstanceName {
+        let own = self.instance_of(index);
+        let serving = self.settings.pools.serving(own).into_iter();
+        let mut there = serving.filter(|instance| self.bots.contains_key(&(instance.clone(), bot_id.clone())));
+        there.next().unwrap_or_else(|| own.clone())
     }
 
     /// The quarantine is over, by its time or by an operator.

@@ -23,7 +23,7 @@ impl Book {
         // Versions go on growing: the clock is ahead of any count of changes.
         book.changes = now.0;
         if !broken(Mutant::RestoreWithoutGrace) {
-            book.grace = now.after(settings.session_timeout);
+            book.grace = now.after(book.settings.session_timeout);
         }
         book.drains = rows.drains.into_iter().map(|row| (row.instance, row.bot_id)).collect();
         if broken(Mutant::RestoreForgetsDrains) {

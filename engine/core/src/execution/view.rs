@@ -1,6 +1,6 @@
 //! What others may see: jobs, operations and sessions as plain values.
 
-use std::sync::Arc;
+use std::{collections::BTreeMap, sync::Arc};
 
 use super::{Book, job::JobState};
 use crate::{
@@ -132,7 +132,57 @@ pub struct Counts {
     pub lanes: usize,
 }
 
+/// Jobs of one label.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LabelCounts {
+    /// The policy's word for them.
+    pub label: Arc<str>,
+    /// Those that stand in the queue.
+    pub queued: usize,
+    /// Those that are with a bot.
+    pub executing: usize,
+}
+
+/// What bots there are.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct BotCounts {
+    /// Open sessions by what the bots say of themselves.
+    pub by_status: Vec<(BotStatus, usize)>,
+    /// Leases that all of them may have at a time.
+    pub slots: usize,
+    /// How many more they could have now.
+    pub free: usize,
+}
+
 impl Book {
+    /// Jobs by label, in its order. Walks lines and sessions: not for the hot path.
+    pub fn label_counts(&self) -> Vec<LabelCounts> {
+        let mut labels: BTreeMap<Arc<str>, (usize, usize)> = BTreeMap::new();
+        for (label, queued) in self.queue.queued_by_line() {
+            labels.entry(label.clone()).or_default().0 += queued;
+        }
+        for job in self.sessions.iter().flat_map(|(_, session)| &session.jobs) {
+            let (_, label) = self.queue.requirements(self.job(*job).line);
+            labels.entry(label.clone()).or_default().1 += 1;
+        }
+        let counts = |(label, (queued, executing))| LabelCounts { label, queued, executing };
+        labels.into_iter().map(counts).collect()
+    }
+
+    /// Open sessions in sums. Walks them.
+    pub fn bot_counts(&self) -> BotCounts {
+        let mut counts = BotCounts::default();
+        for (_, session) in &self.sessions {
+            match counts.by_status.iter_mut().find(|(status, _)| *status == session.status) {
+                Some((_, count)) => *count += 1,
+                None => counts.by_status.push((session.status, 1)),
+            }
+            counts.slots += session.slots as usize;
+            counts.free += session.free() as usize;
+        }
+        counts
+    }
+
     /// The operation, if core still knows it; else it may be in the store.
     pub fn operation(&self, operation: OperationId) -> Option<OperationView> {
         let index = self.job_of(operation)?;
@@ -167,18 +217,23 @@ impl Book {
         self.job_ix(job).map(|index| self.job(index).offers)
     }
 
+    /// When a job was accepted, if core still knows it.
+    pub fn queued_at(&self, job: JobId) -> Option<Timestamp> {
+        self.job_ix(job).map(|index| self.jobs.details(index).queued_at)
+    }
+
     /// How a job stands, if core still knows it.
     pub fn job_stage(&self, job: JobId) -> Option<Stage> {
         self.job_ix(job).map(|index| stage(self.job(index).state, false))
     }
 
     /// Digest of the Action and time of acceptance of the job behind a lease, if the session holds that lease.
-    pub fn leased_job(&self, lease: LeaseId, session: SessionId) -> Option<(Digest, Timestamp)> {
+    pub fn leased_job(&self, lease: LeaseId, session: SessionId) -> Option<(InstanceName, Digest, Timestamp)> {
         let index = self.job_ix(lease.job)?;
         let (job, details) = (self.job(index), self.jobs.details(index));
         let JobState::Leased(held) = job.state else { return None };
         let is_held = job.offers == lease.attempt && self.session(held.session).id == session;
-        is_held.then_some((details.action, details.queued_at))
+        is_held.then(|| (self.instance_of(index).clone(), details.action, details.queued_at))
     }
 
     /// Whether a policy was asked about an attempt of the job: then a result may be stored though it is not over.
@@ -227,8 +282,8 @@ impl Book {
     }
 
     /// The rules' numbers.
-    pub fn settings(&self) -> super::Settings {
-        self.settings
+    pub fn settings(&self) -> &super::Settings {
+        &self.settings
     }
 
     /// A session.

@@ -23,6 +23,12 @@ impl Queue {
         waiting.map(|(_, line)| line.class).filter(|class| !self.is_served(*class))
     }
 
+    /// How many jobs stand in each line, and the label of its class.
+    pub(crate) fn queued_by_line(&self) -> impl Iterator<Item = (&Arc<str>, usize)> {
+        let waiting = self.lines.iter().map(|(_, line)| (line.class, line.waiting.len()));
+        waiting.map(|(class, count)| (&self.requirements[class.0 as usize].key.label, count))
+    }
+
     /// Whether an open session serves the class, or may: not all is known yet.
     pub(crate) fn is_served(&self, class: RequirementIx) -> bool {
         self.groups.iter().any(|(_, group)| group.serves.has(class.0)) || self.may_be_served(class)
@@ -49,11 +55,11 @@ impl Queue {
     /// may be so.
     pub(crate) fn would_serve(&self, offer: CapabilityIx, need: &JobClass) -> bool {
         let class = &self.capabilities[offer.0 as usize];
-        if self.edition(&class.key.instance).is_none() {
-            return class::contains(&class.key, &key(need));
+        if self.edition(&need.instance).is_none() {
+            return class::contains(&self.pools, &class.key, &key(need));
         }
         let known = self.find_class(need).and_then(|need| class.fits.get(&need));
-        class.key.instance == need.instance && known.is_none_or(|fit| *fit > 0)
+        class::reaches(&self.pools, &class.key, &key(need)) && known.is_none_or(|fit| *fit > 0)
     }
 
     /// Jobs of the class that stand in its lanes, lane by lane.

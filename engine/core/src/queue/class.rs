@@ -8,7 +8,7 @@ use super::{
     CapabilityIx, LaneIx, LimitsIx, LineIx, Queue, RequirementIx, bits::BitSet, group::GroupIx, heads::Audience,
 };
 use crate::{
-    InstanceName, PropertySet,
+    InstanceName, Pools, PropertySet,
     mutant::{Mutant, broken},
 };
 
@@ -58,8 +58,16 @@ pub(super) struct CapabilityClass {
 }
 
 /// The built-in rule.
-pub(super) fn contains(offer: &CapabilityKey, need: &RequirementKey) -> bool {
-    offer.instance == need.instance && offer.capabilities.iter().any(|set| set.contains_all(&need.requirements))
+pub(super) fn contains(pools: &Pools, offer: &CapabilityKey, need: &RequirementKey) -> bool {
+    reaches(pools, offer, need) && offer.capabilities.iter().any(|set| set.contains_all(&need.requirements))
+}
+
+/// Whether bots that offer this may serve the instance of who needs that.
+pub(super) fn reaches(pools: &Pools, offer: &CapabilityKey, need: &RequirementKey) -> bool {
+    if broken(Mutant::PoolsIgnored) {
+        return offer.instance == need.instance;
+    }
+    pools.serves(&offer.instance, &need.instance)
 }
 
 impl Queue {
@@ -93,7 +101,7 @@ impl Queue {
         if self.edition(instance).is_some() && !broken(Mutant::UnknownServes) {
             self.wonder_about(index);
         } else {
-            self.judge(index, |queue, offer| contains(&queue.capabilities[offer.0 as usize].key, &key));
+            self.judge(index, |queue, offer| contains(&queue.pools, &queue.capabilities[offer.0 as usize].key, &key));
         }
         self.requirement_index.insert(key, index);
         index
@@ -139,17 +147,15 @@ impl Queue {
             return *index;
         }
         let mut verdicts = BitSet::default();
-        let asked = self.edition(instance).is_some();
-        for (index, need) in self.requirements.iter().filter(|_| !asked) {
-            verdicts.set(u32::try_from(index).expect("fewer than 2^32 classes"), contains(&key, &need.key));
+        for (index, need) in &self.requirements {
+            let index = u32::try_from(index).expect("fewer than 2^32 classes");
+            verdicts.set(index, !self.is_judged(RequirementIx(index)) && contains(&self.pools, &key, &need.key));
         }
         let index = CapabilityIx(u32::try_from(self.capabilities.vacant_key()).expect("fewer than 2^32 classes"));
         let group = self.join_group(index, verdicts);
         self.capabilities.insert(CapabilityClass { key: key.clone(), sessions: 1, fits: FxHashMap::default(), group });
         self.capability_index.insert(key, index);
-        if asked {
-            self.wonder_whom(index);
-        }
+        self.wonder_whom(index);
         index
     }
 

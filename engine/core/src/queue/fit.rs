@@ -60,9 +60,10 @@ impl Queue {
             if edition.is_some() {
                 self.wonder_about(need);
             } else {
-                let offers = self.offers_of(instance);
+                let offers = self.offers_for(need);
                 let serves = |offer: &CapabilityIx| {
-                    class::contains(&self.capabilities[offer.0 as usize].key, &self.requirements[need.0 as usize].key)
+                    let (offer, need) = (&self.capabilities[offer.0 as usize], &self.requirements[need.0 as usize]);
+                    class::contains(&self.pools, &offer.key, &need.key)
                 };
                 let fits = offers.into_iter().map(|offer| (offer, u32::from(serves(&offer)))).collect();
                 self.set_fits(need, &fits);
@@ -75,17 +76,19 @@ impl Queue {
     pub(super) fn wonder_about(&mut self, need: RequirementIx) {
         let class = &self.requirements[need.0 as usize];
         if class.holders > 0 {
-            let offers = self.offers_of(&class.key.instance.clone());
+            let offers = self.offers_for(need);
             self.judges.unasked.extend(offers.into_iter().map(|offer| (need, offer)));
         }
     }
 
     /// A class of bots is new: how it fits each need is to be asked.
     pub(super) fn wonder_whom(&mut self, offer: CapabilityIx) {
-        let instance = self.capabilities[offer.0 as usize].key.instance.clone();
-        let needs = self.needs_of(&instance);
-        let held = needs.into_iter().filter(|need| self.requirements[need.0 as usize].holders > 0);
-        self.judges.unasked.extend(held.map(|need| (need, offer)).collect::<Vec<_>>());
+        if self.judges.editions.is_empty() {
+            return;
+        }
+        let needs = self.requirements.iter().map(|(need, _)| (RequirementIx(need as u32), offer));
+        let unknown: Vec<_> = needs.filter(|pair| self.is_unknown(*pair)).collect();
+        self.judges.unasked.extend(unknown);
     }
 
     /// Pairs that nobody was asked about yet.
@@ -107,8 +110,8 @@ impl Queue {
         let need_class = self.requirements.get(need.0 as usize).filter(|class| class.holders > 0);
         let offer_class = self.capabilities.get(offer.0 as usize);
         need_class.zip(offer_class).is_some_and(|(need_class, offer_class)| {
-            need_class.key.instance == offer_class.key.instance
-                && self.edition(&offer_class.key.instance).is_some()
+            class::reaches(&self.pools, &offer_class.key, &need_class.key)
+                && self.edition(&need_class.key.instance).is_some()
                 && !offer_class.fits.contains_key(&need)
         })
     }
@@ -118,8 +121,8 @@ impl Queue {
         if !self.is_judged(need) || broken(Mutant::UnknownIsUnmatched) {
             return false;
         }
-        let instance = &self.requirements[need.0 as usize].key.instance;
-        let mut offers = self.capabilities.iter().filter(|(_, offer)| offer.key.instance == *instance);
+        let key = &self.requirements[need.0 as usize].key;
+        let mut offers = self.capabilities.iter().filter(|(_, offer)| class::reaches(&self.pools, &offer.key, key));
         offers.any(|(_, offer)| !offer.fits.contains_key(&need))
     }
 
@@ -157,8 +160,7 @@ impl Queue {
 
     /// Nobody is of the class any more, or somebody else judges it: nothing is known of it.
     pub(super) fn unlearn(&mut self, need: RequirementIx) {
-        let instance = self.requirements[need.0 as usize].key.instance.clone();
-        let offers = self.offers_of(&instance);
+        let offers = self.offers_for(need);
         self.set_fits(need, &offers.iter().map(|offer| (*offer, 0)).collect());
         for offer in offers {
             self.capabilities[offer.0 as usize].fits.remove(&need);
@@ -200,9 +202,11 @@ impl Queue {
         }
     }
 
-    fn offers_of(&self, instance: &InstanceName) -> Vec<CapabilityIx> {
-        let of_instance = |(_, offer): &(usize, &CapabilityClass)| offer.key.instance == *instance;
-        self.capabilities.iter().filter(of_instance).map(|(index, _)| CapabilityIx(index as u32)).collect()
+    /// Of the bots that may serve the class's instance.
+    fn offers_for(&self, need: RequirementIx) -> Vec<CapabilityIx> {
+        let key = &self.requirements[need.0 as usize].key;
+        let reach = |(_, offer): &(usize, &CapabilityClass)| class::reaches(&self.pools, &offer.key, key);
+        self.capabilities.iter().filter(reach).map(|(index, _)| CapabilityIx(index as u32)).collect()
     }
 
     /// In the order of what they are.

@@ -39,7 +39,7 @@ use self::{
     line::Line,
 };
 use crate::{
-    InstanceName, LaneKey, PropertySet,
+    InstanceName, LaneKey, Pools, PropertySet,
     mutant::{Mutant, broken},
     prefetch::prefetch,
 };
@@ -124,9 +124,21 @@ pub(crate) struct Queue {
     asking: indexmap::IndexSet<GroupIx, rustc_hash::FxBuildHasher>,
     waits: u64,
     judges: Judges,
+    /// Which instances share their bots.
+    pools: Pools,
 }
 
 impl Queue {
+    /// An empty queue.
+    pub(crate) fn with(pools: Pools) -> Self {
+        Self { pools, ..Self::default() }
+    }
+
+    /// Whether bots of the class may serve jobs of the instance.
+    pub(crate) fn reaches(&self, class: CapabilityIx, instance: &InstanceName) -> bool {
+        self.pools.serves(self.instance_of(class), instance)
+    }
+
     /// Adds a job that waits.
     pub(crate) fn push(&mut self, spot: Spot, job: JobIx) {
         let line = &mut self.lines[spot.line.0 as usize];

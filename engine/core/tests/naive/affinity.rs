@@ -42,7 +42,7 @@ impl Naive {
         let session = self.session(session).expect("the model names sessions that it has");
         let awaited = |other: &Session| {
             let mut awaited = job.affinities.iter().filter(|affinity| !affinity.wait.is_zero());
-            awaited.any(|affinity| other.keys.contains(&affinity.key))
+            awaited.any(|affinity| other.keys.contains(&(job.instance.clone(), affinity.key.clone())))
         };
         let willing = |other: &&Session| other.status == BotStatus::Ok && !self.is_out_of_service(other);
         let mut others = self.sessions.iter().filter(willing).filter(|other| self.fits(other, job));
@@ -55,9 +55,11 @@ impl Naive {
         let first = self.job(first).expect("the model names jobs that it has");
         let plain = |job: &&Job| job.setbacks.as_ref().is_none_or(|setbacks| !setbacks.elsewhere);
         let of_lane = |job: &&Job| job.instance == first.instance && job.lane == first.lane;
-        let with_key = |key: &Arc<str>| {
+        // A key of another instance is another key.
+        let with_key = |(instance, key): &(InstanceName, Arc<str>)| {
             let mut jobs: Vec<_> = self.jobs.iter().filter(|job| job.state == State::Queued).collect();
-            jobs.retain(|job| plain(job) && of_lane(job) && job.affinities.iter().any(|own| own.key == *key));
+            jobs.retain(|job| plain(job) && of_lane(job) && job.instance == *instance);
+            jobs.retain(|job| job.affinities.iter().any(|own| own.key == *key));
             jobs.sort_by_key(|job| (job.rank, job.age));
             jobs.into_iter().take(TRIES).find(|job| self.fits(session, job) && !self.is_blocked(job))
         };
@@ -88,7 +90,8 @@ impl Naive {
     pub(super) fn note_served(&mut self, job: JobId, session: SessionId) {
         let job = self.job_mut(job);
         job.patience = None;
-        let keys: Vec<_> = job.affinities.iter().map(|affinity| affinity.key.clone()).collect();
+        let keys = job.affinities.iter().map(|affinity| (job.instance.clone(), affinity.key.clone()));
+        let keys: Vec<_> = keys.collect();
         let session = self.session_mut(session);
         for key in keys {
             session.keys.retain(|known| *known != key);
@@ -102,7 +105,8 @@ impl Naive {
 impl Session {
     /// What the keys that it shares with the job are worth.
     pub(super) fn shared(&self, job: &Job) -> Option<u64> {
-        let shared = job.affinities.iter().filter(|affinity| self.keys.contains(&affinity.key));
+        let has = |key: &Arc<str>| self.keys.contains(&(job.instance.clone(), key.clone()));
+        let shared = job.affinities.iter().filter(|affinity| has(&affinity.key));
         shared.map(|affinity| u64::from(affinity.weight)).reduce(|sum, weight| sum + weight)
     }
 }

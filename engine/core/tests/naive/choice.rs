@@ -51,7 +51,7 @@ impl Naive {
         let claims = heads.first().is_some_and(|job| self.is_owed(job));
         heads.retain(|job| self.is_owed(job) == claims);
         let mut lanes = BTreeSet::new();
-        heads.retain(|job| lanes.insert(job.lane.clone()));
+        heads.retain(|job| lanes.insert((job.instance.clone(), job.lane.clone())));
         if heads.len() < 2 {
             return None;
         }
@@ -84,7 +84,7 @@ impl Naive {
             capabilities: &session.capabilities,
             busy: (session.leases.len() + session.ghosts.len()) as u32,
             slots: session.slots,
-            recent: &session.keys.iter().map(|key| &**key).collect::<Vec<_>>(),
+            recent: &session.keys.iter().map(|(_, key)| &**key).collect::<Vec<_>>(),
         };
         whim(&worker, &views.collect::<Vec<_>>(), truncated).and_then(|lane| heads.get(lane)).map(|head| head.id)
     }

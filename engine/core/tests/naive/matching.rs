@@ -7,7 +7,7 @@ const FAULT: Duration = Duration::from_millis(500);
 const LOST: Duration = Duration::from_secs(60);
 
 /// A class of jobs, and what bots offer.
-pub type Pair = (JobClass, Vec<PropertySet>);
+pub type Pair = (JobClass, (InstanceName, Vec<PropertySet>));
 
 /// The pairs of a question.
 pub fn pairs_of(asked: &MatchAsked) -> Vec<Pair> {
@@ -21,7 +21,7 @@ pub fn pairs_of(asked: &MatchAsked) -> Vec<Pair> {
 impl Naive {
     /// How well the bot fits jobs of the class; `None`: nobody knows yet.
     pub(super) fn fit(&self, session: &Session, class: &JobClass) -> Option<u32> {
-        if session.instance != class.instance {
+        if !self.reaches(session, class) {
             return Some(0);
         }
         if self.asks(&class.instance).matching.is_none() {
@@ -29,8 +29,15 @@ impl Naive {
             let fits = |offer: &PropertySet| class.requirements.iter().all(|wanted| has(offer, wanted));
             return Some(u32::from(session.capabilities.iter().any(fits)));
         }
-        let known = self.known.iter().find(|((need, offer), _)| need == class && *offer == session.capabilities);
+        let known = self.known.iter().find(|((need, offer), _)| need == class && *offer == session.offer());
         known.map(|(_, fit)| *fit)
+    }
+
+    /// Whether the bot may serve the class's instance.
+    fn reaches(&self, session: &Session, class: &JobClass) -> bool {
+        session.instance == class.instance
+            || *session.instance.0 == *"*"
+            || self.settings.pools.serving(&class.instance).contains(&session.instance)
     }
 
     pub(super) fn fits(&self, session: &Session, job: &Job) -> bool {
@@ -130,7 +137,7 @@ impl Naive {
         let mut pairs: BTreeSet<Pair> = BTreeSet::new();
         for session in &self.sessions {
             let unknown = self.classes().into_iter().filter(|class| self.fit(session, class).is_none());
-            pairs.extend(unknown.map(|class| (class, session.capabilities.clone())));
+            pairs.extend(unknown.map(|class| (class, session.offer())));
         }
         pairs.retain(|pair| !self.open.iter().any(|(open, _)| open == pair));
         self.open.extend(pairs.iter().map(|pair| (pair.clone(), now.after(LOST))));
@@ -138,7 +145,7 @@ impl Naive {
     }
 
     fn is_live(&self, (class, offer): &Pair) -> bool {
-        let offers = |session: &Session| session.instance == class.instance && session.capabilities == *offer;
+        let offers = |session: &Session| self.reaches(session, class) && session.offer() == *offer;
         self.sessions.iter().any(offers) && self.classes().contains(class)
     }
 
@@ -148,6 +155,13 @@ impl Naive {
         // Where hidden jobs stand is known, if anything is.
         let hidden = self.hidden.iter().filter(|_| !self.blind).map(Job::class);
         loaded().map(Job::class).chain(loaded().filter_map(Job::wish)).chain(hidden).collect()
+    }
+}
+
+impl Session {
+    /// Whose bots, and what they offer.
+    fn offer(&self) -> (InstanceName, Vec<PropertySet>) {
+        (self.instance.clone(), self.capabilities.clone())
     }
 }
 

@@ -155,7 +155,7 @@ pub struct Session {
     pub status: BotStatus,
     pub score: u32,
     /// Of the jobs that it served last, oldest first.
-    pub keys: Vec<Arc<str>>,
+    pub keys: Vec<(InstanceName, Arc<str>)>,
     pub opened_at: Timestamp,
     /// In the order in which they were given.
     pub leases: Vec<JobId>,

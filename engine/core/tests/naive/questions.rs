@@ -142,7 +142,12 @@ impl Naive {
     pub(super) fn decide(&mut self, now: Timestamp, id: JobId, verdict: Option<Verdict>) {
         let job = self.job(id).expect("it is being decided");
         let failed = job.setbacks.as_ref().and_then(|setbacks| setbacks.question.clone()).expect("it failed");
-        let instance = job.instance.clone();
+        // The bot's own instance, which is the job's or shares its bots with it.
+        let serving = self.settings.pools.serving(&job.instance);
+        let has_bot = |instance: &&InstanceName| {
+            self.sessions.iter().any(|s| s.instance == **instance && s.bot_id == failed.bot_id)
+        };
+        let instance = serving.iter().find(has_bot).unwrap_or(&job.instance).clone();
         let reported = match failed.reason {
             AttemptReason::Reported => Outcome::Reported { code: failed.code, cacheable: false },
             AttemptReason::CommandFailed => Outcome::Reported { code: 0, cacheable: false },

@@ -81,9 +81,12 @@ pub(crate) struct BotArgs {
     /// CAS to read inputs from and write outputs to, where it is not the server
     #[arg(long, value_name = "ADDR")]
     pub(crate) cas: Option<String>,
-    /// Instance name to work for
+    /// Instance name to work for; `*`: all of them, where the server lets such bots in
     #[arg(long, value_name = "NAME", default_value = "main")]
     pub(crate) instance: String,
+    /// Instance name under which the CAS is asked, where it is another one: needed with `--instance '*'`
+    #[arg(long, value_name = "NAME")]
+    pub(crate) cas_instance: Option<String>,
     /// What this machine offers, as KEY=VALUE; may be given several times. Without it: OSFamily, ISA and
     /// container-image=none as this machine has them
     #[arg(long = "property", value_name = "K=V", value_parser = parse_property)]
@@ -249,6 +252,8 @@ pub(crate) enum ConfigCommand {
         #[arg(long)]
         json: bool,
     },
+    /// Write a configuration of BuildGrid's server as Berth's, and say what becomes of each line
+    ImportBuildgrid(crate::config::buildgrid::ImportArgs),
     /// Print every key with its value: that of the file where it sets one, else the default
     Show {
         /// Configuration file (TOML)

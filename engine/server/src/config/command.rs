@@ -2,7 +2,7 @@
 
 use std::process::ExitCode;
 
-use super::{Config, Raw};
+use super::{Config, Raw, buildgrid};
 use crate::{
     cli::{ConfigArgs, ConfigCommand, ServeArgs},
     policy,
@@ -28,6 +28,7 @@ pub(crate) fn run(args: ConfigArgs) -> anyhow::Result<ExitCode> {
             outln!("{}", serde_json::json!({ "ok": fine, "problems": problems, "error": error }));
             Ok(if fine { ExitCode::SUCCESS } else { ExitCode::FAILURE })
         }
+        ConfigCommand::ImportBuildgrid(args) => buildgrid::run(args),
         ConfigCommand::Show { file } => {
             let raw = match file {
                 Some(file) => Raw::read(&file)?,

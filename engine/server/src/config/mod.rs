@@ -1,7 +1,9 @@
 //! Configuration: one TOML file, every key with a default. `raw` is what the file says, `Config` what holds.
 
+pub(crate) mod buildgrid;
 pub(crate) mod command;
 mod raw;
+mod scheduling;
 
 use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
@@ -42,7 +44,7 @@ impl Config {
         let mut instances = if args.instance.is_empty() { raw.server.instances.clone() } else { args.instance.clone() };
         instances.sort();
         instances.dedup();
-        if let Some(bad) = instances.iter().find(|name| !raw::is_instance_name(name)) {
+        if let Some(bad) = instances.iter().find(|name| !raw::is_served_name(name)) {
             bail!("--instance {bad:?}: {}", raw::INSTANCE_EXPECTED);
         }
         let data = match args.data.clone().or_else(|| raw.server.data.clone()) {
@@ -70,6 +72,7 @@ impl Config {
             attempts_max: self.raw.scheduler.attempts_max,
             failures_max: self.raw.scheduler.failures_max,
             ask_command_failed: self.raw.scheduler.ask_command_failed,
+            pools: scheduling::pools(&self.raw.scheduler),
             ..berth_core::Settings::default()
         }
     }

@@ -11,6 +11,7 @@ use std::{
 use anyhow::Context;
 use serde::{Deserialize, Serialize};
 
+use super::scheduling::{self, Own};
 use crate::plugins::{
     bundled,
     set::{Roles, one_or_many},
@@ -65,6 +66,14 @@ pub(crate) struct Scheduler {
     pub(crate) failures_max: u32,
     /// Whether policies are asked after commands that failed, too.
     pub(crate) ask_command_failed: bool,
+    /// Where results can be looked at; empty: nowhere.
+    pub(crate) action_browser_url: String,
+    /// Instances whose bots serve each other's jobs.
+    pub(crate) instance_pools: Vec<Vec<String>>,
+    /// Whether a bot may say that it serves all instances (`*`).
+    pub(crate) bots_for_all_instances: bool,
+    /// What holds for one instance.
+    pub(crate) instances: BTreeMap<String, Own>,
 }
 
 /// The embedded store.
@@ -223,6 +232,10 @@ impl Default for Scheduler {
             tenant_header: String::new(),
             failures_max: 100,
             ask_command_failed: false,
+            action_browser_url: String::new(),
+            instance_pools: Vec::new(),
+            bots_for_all_instances: false,
+            instances: BTreeMap::new(),
         }
     }
 }
@@ -283,6 +296,7 @@ impl Raw {
     /// Every value that cannot be used, with what would be accepted.
     pub(crate) fn problems(&self) -> Vec<Problem> {
         let mut problems = self.out_of_range();
+        problems.extend(scheduling::problems(self));
         let mut wrong = |key: &dyn fmt::Display, value: String, expected: String| {
             problems.push(Problem { key: Cow::Owned(key.to_string()), value, expected });
         };
@@ -319,7 +333,7 @@ impl Raw {
         if self.server.instances.is_empty() {
             wrong(&"server.instances", "[]".to_owned(), "expected at least one instance name".to_owned());
         }
-        for name in self.server.instances.iter().filter(|name| !is_instance_name(name)) {
+        for name in self.server.instances.iter().filter(|name| !is_served_name(name)) {
             wrong(&"server.instances", format!("{name:?}"), INSTANCE_EXPECTED.to_owned());
         }
         problems
@@ -361,6 +375,11 @@ impl Raw {
 fn is_header_name(name: &str) -> bool {
     let allowed = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || matches!(c, '-' | '_' | '.');
     name.len() <= 200 && name.chars().all(allowed) && !name.ends_with("-bin")
+}
+
+/// Clients that name no instance name the empty one.
+pub(crate) fn is_served_name(name: &str) -> bool {
+    name.is_empty() || is_instance_name(name)
 }
 
 /// Instance names are part of resource names, so that some words would be ambiguous there.

@@ -8,6 +8,10 @@
 use std::{
     io::{self, IoSlice},
     pin::Pin,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering::Relaxed},
+    },
     task::{Context, Poll, ready},
 };
 
@@ -24,11 +28,23 @@ const HELD_BYTES_MAX: usize = 512;
 pub(super) struct Gather<S = TcpStream> {
     stream: S,
     held: Vec<u8>,
+    _open: Option<Open>,
+}
+
+/// Counts a connection as long as it is there.
+struct Open(Arc<AtomicU64>);
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Relaxed);
+    }
 }
 
 impl<S> Gather<S> {
-    pub(super) fn new(stream: S) -> Self {
-        Self { stream, held: Vec::new() }
+    /// The stream of a connection, which counts among those that are open.
+    pub(super) fn counted(stream: S, open: Arc<AtomicU64>) -> Self {
+        open.fetch_add(1, Relaxed);
+        Self { stream, held: Vec::new(), _open: Some(Open(open)) }
     }
 }
 
@@ -138,7 +154,8 @@ mod tests {
     }
 
     fn gather(most: usize) -> Gather<Narrow> {
-        Gather::new(Narrow { most, taken: Vec::new(), calls: Vec::new() })
+        let stream = Narrow { most, taken: Vec::new(), calls: Vec::new() };
+        Gather { stream, held: Vec::new(), _open: None }
     }
 
     #[tokio::test]

@@ -10,7 +10,11 @@
 mod gather;
 mod plain;
 
-use std::{io, time::Duration};
+use std::{
+    io,
+    sync::{Arc, atomic::AtomicU64},
+    time::Duration,
+};
 
 use anyhow::Context;
 use berth_runtime::home;
@@ -44,6 +48,8 @@ pub(crate) struct Doors {
     threads: Vec<Thread>,
     /// For the driver, if it is not to share a thread with connections.
     driver: Option<Thread>,
+    /// Connections that are open.
+    connections: Arc<AtomicU64>,
 }
 
 /// A thread with a runtime of its own.
@@ -66,7 +72,12 @@ impl Doors {
         let threads = (0..cores).map(|number| Thread::start(format!("grpc-{number}"))).collect::<Result<_, _>>()?;
         // On one core a thread of its own would only cost switches, and smaller batches.
         let driver = if cores > 1 { Some(Thread::start("driver".into())?) } else { None };
-        Ok(Self { threads, driver })
+        Ok(Self { threads, driver, connections: Arc::default() })
+    }
+
+    /// How many gRPC connections are open.
+    pub(crate) fn connections(&self) -> Arc<AtomicU64> {
+        self.connections.clone()
     }
 
     /// Where the driver of a partition belongs.
@@ -83,7 +94,9 @@ impl Doors {
             let (door, arrivals) = mpsc::channel(WAITING_MAX);
             doors.push(door);
             // Made a stream of the thread's runtime only there: that is what wakes its tasks.
-            let incoming = ReceiverStream::new(arrivals).map(|stream| TcpStream::from_std(stream).map(Gather::new));
+            let open = self.connections.clone();
+            let incoming = ReceiverStream::new(arrivals)
+                .map(move |stream| TcpStream::from_std(stream).map(|stream| Gather::counted(stream, open.clone())));
             let server = transport.add_routes(routes.clone());
             let stopped = stop.clone().cancelled_owned();
             servers.spawn_on(server.serve_with_incoming_shutdown(incoming, stopped), &thread.runtime);
@@ -164,14 +177,19 @@ fn own(stream: TcpStream) -> io::Result<std::net::TcpStream> {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::atomic::Ordering::Relaxed;
+
     use tokio::io::AsyncReadExt;
 
     use super::*;
 
     #[test]
     fn connections_are_dealt_evenly_and_end_when_serving_stops() {
-        let doors =
-            Doors { threads: ["a", "b", "c"].map(|name| Thread::start(name.into()).unwrap()).into(), driver: None };
+        let doors = Doors {
+            threads: ["a", "b", "c"].map(|name| Thread::start(name.into()).unwrap()).into(),
+            driver: None,
+            connections: Arc::default(),
+        };
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         runtime.block_on(async {
             let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -187,8 +205,10 @@ mod tests {
             let connections = doors.threads.iter().map(|thread| thread.runtime.metrics().num_alive_tasks());
             // A connection's task beside the home's and the server's.
             assert_eq!(connections.collect::<Vec<_>>(), [4; 3]);
+            assert_eq!(doors.connections().load(Relaxed), 6);
             drop(streams);
             serving.stop().await;
+            assert_eq!(doors.connections().load(Relaxed), 0);
             assert!(TcpStream::connect(address).await.is_err());
         });
     }

@@ -56,11 +56,11 @@ impl From<EngineError> for RegistryError {
 /// Which of a plugin's tables.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Kept<'a> {
-    OfExecutions,
+    Executions,
     /// Of executions, by the version that is asked beside the active one.
-    OfObserved,
+    Observed,
     /// Of the work of a namespace.
-    OfWork(&'a str),
+    Work(&'a str),
 }
 
 /// What an operator wants to load.
@@ -241,8 +241,8 @@ impl Registry {
     /// What a plugin keeps: of executions, or of the work of a namespace.
     pub(crate) async fn table(&self, name: &str, kept: Kept<'_>) -> Result<KvSnapshot, RegistryError> {
         self.look(|ledger, _| ledger.find(name, "").map(drop))?;
-        let Kept::OfWork(namespace) = kept else {
-            let table = self.table_name(name, matches!(kept, Kept::OfObserved))?;
+        let Kept::Work(namespace) = kept else {
+            let table = self.table_name(name, matches!(kept, Kept::Observed))?;
             return Ok(self.hearing().listeners.table(&table));
         };
         let listeners = self.hearing().of_work(namespace).await;

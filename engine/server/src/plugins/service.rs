@@ -151,9 +151,9 @@ impl plugins_server::Plugins for PluginService {
         berth_api::check_local_peer(&request)?;
         let pb::ListKeysRequest { name, prefix, after, limit, observed, namespace } = request.into_inner();
         let kept = match (observed, namespace.as_str()) {
-            (false, "") => Kept::OfExecutions,
-            (true, "") => Kept::OfObserved,
-            (false, namespace) => Kept::OfWork(namespace),
+            (false, "") => Kept::Executions,
+            (true, "") => Kept::Observed,
+            (false, namespace) => Kept::Work(namespace),
             (true, _) => {
                 return Err(Status::invalid_argument(
                     "namespace: an observed version hears of executions only; leave out namespace, or observed",

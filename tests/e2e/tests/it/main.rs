@@ -3,6 +3,7 @@
 mod coordinate;
 mod crash;
 mod execution;
+mod moving;
 mod operations;
 mod operators;
 mod plugins;

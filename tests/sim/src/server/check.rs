@@ -227,7 +227,7 @@ impl Server {
                 continue;
             }
             let fits = |session: &&SessionView| {
-                session.instance == job.instance
+                self.pools.serves(&session.instance, &job.instance)
                     && session.capabilities.iter().any(|set| set.contains_all(&job.requirements))
             };
             let failed_it = |session: &SessionView| {

@@ -10,7 +10,7 @@ use std::{
 };
 
 use berth_core::{
-    Answer, Effect, Event, Fact, InstanceName, JobId, LeaseId, OperationId, PollId, Question, Rejection, Reply,
+    Answer, Effect, Event, Fact, InstanceName, JobId, LeaseId, OperationId, PollId, Pools, Question, Rejection, Reply,
     SessionId, Settings, Stage, Timestamp,
 };
 use berth_runtime::{
@@ -126,12 +126,15 @@ pub(crate) struct Server {
     versions: BTreeMap<SessionId, u64>,
     /// Instances where a policy says what fits.
     judged: BTreeSet<InstanceName>,
+    /// Which instances share their bots.
+    pools: Pools,
 }
 
 impl Server {
     pub(crate) fn start(disk: &Disk, settings: Settings, now: Timestamp, limits: Limits) -> Checked<Self> {
         let store = Arc::new(MemoryStore::open(disk));
         let fence = store.acquire(PARTITION).map_err(|error| Violation(format!("cannot acquire: {error}")))?;
+        let pools = settings.pools.clone();
         let recovered = recover(&*store, PARTITION, settings, now, limits);
         let (mut partition, loader) = recovered.map_err(|error| Violation(format!("cannot recover: {error}")))?;
         partition.set_chooser(Box::new(Whim));
@@ -140,6 +143,7 @@ impl Server {
             store,
             fence,
             partition,
+            pools,
             inbox: VecDeque::new(),
             loader,
             ahead: VecDeque::new(),

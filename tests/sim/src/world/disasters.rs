@@ -86,7 +86,7 @@ impl World {
             jobs: if self.rng.chance(800) { 1 + self.rng.index(4) } else { 1_000 },
             lines: if self.rng.chance(850) { 100 } else { self.rng.index(3) },
         };
-        let mut server = Server::start(&self.disk, self.settings, self.now, limits)?;
+        let mut server = Server::start(&self.disk, self.settings.clone(), self.now, limits)?;
         let unreleased = std::mem::take(&mut self.unreleased);
         self.ledger.restarted(&mut server, unreleased, self.now)?;
         self.server = Some(server);

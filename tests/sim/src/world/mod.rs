@@ -16,7 +16,7 @@ mod weather;
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use berth_core::{
-    Affinity, Again, BotStatus, Event, InstanceName, JobId, LaneKey, Limit, OperationId, Property, PropertySet,
+    Affinity, Again, BotStatus, Event, InstanceName, JobId, LaneKey, Limit, OperationId, Pools, Property, PropertySet,
     Rejection, Reply, SessionId, Settings, Stage, Submit, Timestamp,
 };
 use berth_runtime::{
@@ -99,15 +99,22 @@ impl World {
     pub(crate) fn new(seed: u64, trace: bool, broken: Broken) -> Checked<Self> {
         let mut rng = Rng::new(seed);
         let weather = weather::Weather::new(&mut rng);
-        let settings = Settings { attempts_max: 3, failures_max: 3, ask_command_failed: true, ..Settings::default() };
+        // Without a draw: seeds of old bugs stay what they were.
+        let pools = Pools::new((seed.is_multiple_of(3)).then(|| vec!["main".into(), "side".into()]));
+        let settings =
+            Settings { attempts_max: 3, failures_max: 3, ask_command_failed: true, pools, ..Settings::default() };
         let disk = Disk::default();
         disk.set_syncing(!broken.no_sync);
-        let mut server = Server::start(&disk, settings, START, Limits::default())?;
-        let mut ledger = Ledger::new(settings, !broken.blind);
+        let mut server = Server::start(&disk, settings.clone(), START, Limits::default())?;
+        let mut ledger = Ledger::new(settings.clone(), !broken.blind);
         ledger.restarted(&mut server, Vec::new(), START)?;
         let count = 3 + rng.index(4);
         let bots = (0..count).map(|number| {
-            let instance = InstanceName::from(if number == 2 { "side" } else { "main" });
+            let instance = InstanceName::from(match number {
+                2 => "side",
+                3 if seed.is_multiple_of(5) => InstanceName::ALL,
+                _ => "main",
+            });
             Bot::new(format!("bot-{number}").into(), instance, clients::offered(number as u64), &mut rng)
         });
         let bots = bots.collect();

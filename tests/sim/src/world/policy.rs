@@ -102,7 +102,7 @@ impl World {
         // Another answer each time; mostly what containment says, and how well.
         let mut score = |(need, offer): &(u32, u32)| {
             let needed = &asked.needs[*need as usize].1;
-            let contained = asked.offers[*offer as usize].iter().any(|set| set.contains_all(needed));
+            let contained = asked.offers[*offer as usize].1.iter().any(|set| set.contains_all(needed));
             if self.rng.chance(if contained { 900 } else { 200 }) { 1 + self.rng.below(3) as u32 } else { 0 }
         };
         let scores: Vec<_> = asked.pairs.iter().map(&mut score).collect();

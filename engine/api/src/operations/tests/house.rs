@@ -23,6 +23,7 @@ use berth_runtime::{
 use prost::Message;
 
 use crate::{
+    config::Config,
     error::Error,
     instances::{Instance, Instances},
     operations::list::list,
@@ -198,7 +199,8 @@ pub(super) async fn page(
         page_token: token.into(),
         ..Default::default()
     };
-    list(instance, &request, time).await
+    let config = Config { list_time_max: time, ..Config::default() };
+    list(instance, &request, &config).await
 }
 
 pub(super) fn ids(page: &ListOperationsResponse) -> Vec<u128> {
