@@ -48,8 +48,9 @@ impl House {
             }
             for effect in effects {
                 if let Effect::Ask(Question::Match(asked)) = effect {
-                    let (instance, needs, offers) = (&*asked.instance.0, &asked.needs, &asked.offers);
-                    let question = MatchQuestion { instance, needs, offers, pairs: &asked.pairs };
+                    let offers: Vec<_> = asked.offers.iter().map(|(_, offer)| offer.clone()).collect();
+                    let (instance, needs) = (&*asked.instance.0, &asked.needs);
+                    let question = MatchQuestion { instance, needs, offers: &offers, pairs: &asked.pairs };
                     let fit = self.policy.matches(&question).expect("there is somebody to ask");
                     assert!(fit.lasting);
                     events.push(Event::Matched(Box::new(Matched { asked: *asked, scores: Some(fit.scores) })));
