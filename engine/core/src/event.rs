@@ -62,6 +62,15 @@ pub enum Event {
         /// The bot's own id.
         bot_id: Arc<str>,
     },
+    /// An operator sets the numbers of a counter, or lets those of its jobs hold again.
+    SetLimit {
+        /// Instance of the counter.
+        instance: InstanceName,
+        /// Its name.
+        counter: Arc<str>,
+        /// The numbers from now on; `None`: those of its jobs.
+        limit: Option<Arc<Limit>>,
+    },
     /// Which questions of an instance somebody answers, from now on.
     Asking {
         /// Which instance.
@@ -109,6 +118,7 @@ impl Event {
             | Event::Undelivered { .. }
             | Event::Drain { .. }
             | Event::Release { .. }
+            | Event::SetLimit { .. }
             | Event::Asking { .. }
             | Event::Decided(_)
             | Event::Matched(_)

@@ -33,7 +33,8 @@ pub use execution::{
     Book, Counts, JobView, LeaseView, OperationView, PAIRS_MAX, SLOTS_MAX, SessionView, Settings, Waiting, Why,
 };
 pub use fact::{
-    AttemptDecided, AttemptFailed, Fact, JobCreated, JobPlaced, Outcome, SessionChanged, SessionEnd, SessionOpened,
+    AttemptDecided, AttemptFailed, Fact, JobCreated, JobPlaced, LeaseEvicted, Outcome, SessionChanged, SessionEnd,
+    SessionOpened,
 };
 pub use id::{IdError, InstanceName, JobId, LaneKey, LeaseId, OperationId, PollId, SessionId};
 pub use place::{Again, Generation, NewPlace, PLACES_MAX, Place, PlaceAsked, PoliciesChanged, PolicyChanged};
@@ -43,7 +44,8 @@ pub use question::{
     UnmatchedDecided, UnmatchedVerdict,
 };
 pub use row::{
-    DrainRow, Hidden, HiddenLine, JobRow, JobRowState, LeaseRow, OperationRow, QuarantineRow, Rows, SessionRow,
+    CoolDownRow, DrainRow, Hidden, HiddenLine, JobRow, JobRowState, LeaseRow, LimitRow, OperationRow, QuarantineRow,
+    Rows, SessionRow,
 };
 pub use time::Timestamp;
 pub use verdict::{Affinity, AttemptAction, AttemptReason, Limit, LimitState, Verdict};

@@ -56,6 +56,9 @@ impl Ids {
             Change::LeaseOffered(lease) | Change::LeaseStarted(lease) | Change::LeaseWithdrawn(lease) => {
                 Self { first: lease.lease.job.to_string(), second: lease.session.to_string(), keys: Vec::new() }
             }
+            Change::LeaseEvicted(evicted) => {
+                Self { first: evicted.lease.job.to_string(), second: evicted.session.to_string(), keys: Vec::new() }
+            }
             Change::AttemptFailed(failed) => {
                 Self { first: failed.lease.job.to_string(), second: failed.session.to_string(), keys: Vec::new() }
             }
@@ -125,6 +128,12 @@ fn record<'a>(event: &'a FeedEvent, ids: &'a Ids, lists: &'a Lists<'a>) -> wit::
         Change::LeaseOffered(offered) => wit::Change::LeaseOffered(lease(offered, ids)),
         Change::LeaseStarted(started) => wit::Change::LeaseStarted(lease(started, ids)),
         Change::LeaseWithdrawn(withdrawn) => wit::Change::LeaseWithdrawn(lease(withdrawn, ids)),
+        Change::LeaseEvicted(evicted) => wit::Change::LeaseEvicted(wit::LeaseEvicted {
+            job: &ids.first,
+            attempt: evicted.lease.attempt,
+            session: &ids.second,
+            counter: &evicted.counter,
+        }),
         Change::AttemptFailed(failed) => wit::Change::AttemptFailed(wit::AttemptFailed {
             job: &ids.first,
             attempt: failed.lease.attempt,
@@ -272,6 +281,7 @@ fn instance_of(change: &Change) -> Option<&str> {
         | Change::LeaseOffered(_)
         | Change::LeaseStarted(_)
         | Change::LeaseWithdrawn(_)
+        | Change::LeaseEvicted(_)
         | Change::AttemptFailed(_)
         | Change::AttemptDecided(_)
         | Change::DelayEnded(_)

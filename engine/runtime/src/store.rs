@@ -57,6 +57,10 @@ pub enum Table {
     Drains,
     /// Quarantines that a policy has set.
     Quarantines,
+    /// Counters that are smaller for a while, because jobs of them were evicted.
+    CoolDowns,
+    /// Counters whose numbers an operator set.
+    Limits,
     /// Plugin versions and active sets.
     Plugins,
     /// Plugins' own key-value rows, each beside the plugin's cursor in the feed.
@@ -77,7 +81,7 @@ pub enum Table {
 
 impl Table {
     /// Every table, in a fixed order.
-    pub const ALL: [Table; 24] = [
+    pub const ALL: [Table; 26] = [
         Table::Meta,
         Table::Jobs,
         Table::FinishedJobs,
@@ -94,6 +98,8 @@ impl Table {
         Table::Results,
         Table::Drains,
         Table::Quarantines,
+        Table::CoolDowns,
+        Table::Limits,
         Table::Plugins,
         Table::PluginData,
         Table::WorkSpecs,
@@ -123,6 +129,8 @@ impl Table {
             Table::Results => "results",
             Table::Drains => "drains",
             Table::Quarantines => "quarantines",
+            Table::CoolDowns => "cool_downs",
+            Table::Limits => "limits",
             Table::Plugins => "plugins",
             Table::PluginData => "plugin_data",
             Table::WorkSpecs => "work_specs",

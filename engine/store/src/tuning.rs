@@ -79,6 +79,8 @@ pub(crate) fn families(options: &RocksOptions) -> Vec<(&'static str, Options)> {
             | Table::Sessions
             | Table::Drains
             | Table::Quarantines
+            | Table::CoolDowns
+            | Table::Limits
             | Table::Plugins
             | Table::PluginData
             | Table::WorkSpecs

@@ -56,8 +56,8 @@ pub(crate) struct Ledger {
     promises: BTreeMap<OperationId, Promise>,
     promised: VecDeque<OperationId>,
     ended: BTreeSet<SessionId>,
-    /// Attempts that took too long: their bots may go on for a while, though somebody else tries again.
-    timed_out: BTreeSet<LeaseId>,
+    /// Attempts that took too long, or were evicted: their bots may go on for a while, though somebody else tries again.
+    given_up: BTreeSet<LeaseId>,
     /// Whose end a client asked for: nothing is promised of them any more.
     deleted: BTreeSet<OperationId>,
 }
@@ -77,7 +77,7 @@ impl Ledger {
             promises: BTreeMap::new(),
             promised: VecDeque::new(),
             ended: BTreeSet::new(),
-            timed_out: BTreeSet::new(),
+            given_up: BTreeSet::new(),
             deleted: BTreeSet::new(),
         }
     }
@@ -107,8 +107,9 @@ impl Ledger {
                     truth.outcome = Some(Outcome::Refused);
                 }
                 Fact::AttemptFailed(failed) if failed.failed.reason == AttemptReason::Timeout => {
-                    self.timed_out.insert(failed.lease);
+                    self.given_up.insert(failed.lease);
                 }
+                Fact::LeaseEvicted(evicted) => drop(self.given_up.insert(evicted.lease)),
                 Fact::OperationDeleted { operation, .. } => drop(self.deleted.insert(*operation)),
                 Fact::SessionClosed { session, .. } => drop(self.ended.insert(*session)),
                 _ => {}
@@ -176,9 +177,9 @@ impl Ledger {
         self.ended.contains(&session)
     }
 
-    /// Whether the attempt ended because it took too long.
-    pub(crate) fn timed_out(&self, lease: LeaseId) -> bool {
-        self.timed_out.contains(&lease)
+    /// Whether the attempt ended because it took too long, or gave way to another job.
+    pub(crate) fn given_up(&self, lease: LeaseId) -> bool {
+        self.given_up.contains(&lease)
     }
 
     pub(crate) fn trim(&mut self, below: u64) {
@@ -275,6 +276,8 @@ impl Ledger {
             sessions: read(store, Table::Sessions, codec::decode_session)?,
             drains: read(store, Table::Drains, codec::decode_drain)?,
             quarantines: read(store, Table::Quarantines, codec::decode_quarantine)?,
+            cool_downs: read(store, Table::CoolDowns, codec::decode_cool_down)?,
+            limits: read(store, Table::Limits, codec::decode_limit)?,
         };
         let restored = Book::restore(self.settings, now, read).rows();
         if let Some(book) = book {

@@ -35,6 +35,7 @@ impl Book {
                 | Event::Place(_)
                 | Event::PoliciesChanged(_)
                 | Event::Tick
+                | Event::SetLimit { .. }
                 | Event::JobsLoaded { .. } => {}
             }
         }

@@ -12,30 +12,37 @@ mod aside;
 mod bits;
 mod choice;
 mod class;
+mod cooling;
 mod fit;
 mod front;
 mod group;
 mod heads;
+mod hunger;
 mod lane;
 mod limit;
 mod line;
 
-use std::{collections::VecDeque, sync::Arc};
+use std::{
+    collections::{BTreeMap, VecDeque},
+    sync::Arc,
+};
 
 use rustc_hash::FxHashMap;
 use slab::Slab;
 
-pub(crate) use self::{bits::BitSet, choice::LaneHead, fit::Pair};
+pub(crate) use self::{bits::BitSet, choice::LaneHead, cooling::CounterName, fit::Pair};
 use self::{
     class::{CapabilityClass, RequirementClass},
+    cooling::Cooling,
     fit::Judges,
     group::{Group, GroupIx},
+    hunger::Hunger,
     lane::Lane,
-    limit::{Counter, LimitSet},
+    limit::{Counter, LimitSet, News},
     line::Line,
 };
 use crate::{
-    InstanceName, LaneKey, PropertySet,
+    InstanceName, LaneKey, Limit, PropertySet,
     mutant::{Mutant, broken},
     prefetch::prefetch,
 };
@@ -111,8 +118,11 @@ pub(crate) struct Queue {
     counter_index: FxHashMap<(InstanceName, Arc<str>), usize>,
     limit_sets: Slab<LimitSet>,
     limit_index: FxHashMap<Box<[usize]>, LimitsIx>,
-    /// Counters that were full and have room again, since somebody asked.
-    freed: Vec<usize>,
+    /// Numbers of counters that an operator set.
+    set_limits: BTreeMap<CounterName, Arc<Limit>>,
+    news: News,
+    hunger: Hunger,
+    cooling: Cooling,
     journal: heads::Journal,
     /// Groups with at least one waiting bot.
     asking: indexmap::IndexSet<GroupIx, rustc_hash::FxBuildHasher>,

@@ -30,3 +30,8 @@ pub fn finished_key_job(key: &[u8]) -> Option<(Timestamp, JobId)> {
 pub fn bot_key(instance: &InstanceName, bot_id: &str) -> Vec<u8> {
     [instance.0.as_bytes(), &[0], bot_id.as_bytes()].concat()
 }
+
+/// Key in `cool_downs` and `limits`: the instance, a zero byte, the name of the counter.
+pub fn counter_key(instance: &InstanceName, counter: &str) -> Vec<u8> {
+    bot_key(instance, counter)
+}

@@ -90,7 +90,7 @@ impl World {
             for other in self.bots.iter().filter(|other| other.id != self.bots[bot].id) {
                 let Some(session) = other.session.filter(|session| !self.ledger.has_ended(*session)) else { continue };
                 let held =
-                    other.leases.iter().filter(|(held, _)| !self.ledger.timed_out(**held)).find(|(held, doing)| {
+                    other.leases.iter().filter(|(held, _)| !self.ledger.given_up(**held)).find(|(held, doing)| {
                         held.job == lease.job && matches!(doing, Doing::Pending | Doing::Working)
                     });
                 rule!(
