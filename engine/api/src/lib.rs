@@ -6,6 +6,7 @@
 
 mod admin;
 mod bots;
+mod buildgrid_quota;
 mod capabilities;
 mod config;
 mod convert;
@@ -18,6 +19,7 @@ mod names;
 mod operation;
 mod operations;
 mod pins;
+mod quotas;
 mod services;
 mod status;
 mod trailers;

@@ -5,6 +5,7 @@ use std::{sync::Arc, time::Duration};
 use berth_proto::{
     FILE_DESCRIPTOR_SET, admin,
     bots::bots_server::BotsServer,
+    buildgrid::quota_server::QuotaServer,
     longrunning::operations_server::OperationsServer,
     reapi::{capabilities_server::CapabilitiesServer, execution_server::ExecutionServer},
 };
@@ -13,8 +14,9 @@ use tonic::{server::NamedService, service::RoutesBuilder, transport::Server};
 use tonic_health::{ServingStatus, server::HealthReporter};
 
 use crate::{
-    admin::{AdminBots, AdminJobs},
+    admin::{AdminBots, AdminJobs, AdminQuotas},
     bots::Bots,
+    buildgrid_quota::BuildGridQuota,
     capabilities::Capabilities,
     config::Config,
     execution::Execution,
@@ -58,6 +60,8 @@ impl Services {
             .add_service(CapabilitiesServer::new(capabilities))
             .add_service(admin::jobs_server::JobsServer::new(AdminJobs { instances: instances.clone() }))
             .add_service(admin::bots_server::BotsServer::new(AdminBots { instances: instances.clone() }))
+            .add_service(admin::quotas_server::QuotasServer::new(AdminQuotas { instances: instances.clone() }))
+            .add_service(QuotaServer::new(BuildGridQuota { instances: instances.clone() }))
             .add_service(health);
         add_reflection(routes);
         let health = Health(reporter);

@@ -7,5 +7,6 @@ mod house;
 mod matching;
 mod operations;
 mod questions;
+mod quotas;
 mod restart;
 mod together;

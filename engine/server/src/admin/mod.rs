@@ -4,6 +4,7 @@ pub(crate) mod bots;
 pub(crate) mod jobs;
 pub(crate) mod operations;
 pub(crate) mod plugins;
+pub(crate) mod quotas;
 pub(crate) mod table;
 
 use anyhow::{Context, bail};
