@@ -1,7 +1,7 @@
 #!/bin/bash
 # BuildGrid's own client against a server with the bots of bots.sh: run_bgd.sh HOST:PORT INSTANCE [RELEASE]
-# Covers capabilities, CAS up and down, execution, action cache, pools, and operations: status, wait, cancel, and lists
-# with filters, orders and pages; Introspection with the stubs that come with it.
+# Covers capabilities, CAS up and down, execution, action cache, pools, operations (status, wait, cancel, and lists with
+# filters, orders and pages), Introspection with the stubs that come with it, and quotas where the release has them.
 . "$(dirname "$0")/lib.sh"
 SERVER=$1 INSTANCE=$2 RELEASE=${3:-0.4.4}
 SUITE=bgd-$RELEASE
@@ -161,5 +161,24 @@ watcher=$!
 "$BGD" operation "${REMOTE[@]}" cancel "$waiting" >cancel-4.log 2>&1
 expect wait_ends_when_the_operation_is_cancelled wait_until 15 gone $watcher
 kill $waiter $watcher 2>/dev/null
+
+if "$BGD" quota --help >/dev/null 2>&1; then
+  QUOTA=("$BGD" quota --remote "http://$SERVER")
+  start_timer
+  "${QUOTA[@]}" put "$INSTANCE" unix --min-quota 1 --max-quota 3 >quota-put.log 2>&1
+  "${QUOTA[@]}" get "$INSTANCE" unix >quota-get.log 2>&1
+  "${QUOTA[@]}" list "$INSTANCE" >quota-list.log 2>&1
+  comes_back() { grep -aq 'Max quota: 3' quota-get.log && grep -aq 'Min quota: 1' quota-list.log; }
+  expect a_quota_comes_back comes_back
+
+  start_timer
+  "${QUOTA[@]}" put "$INSTANCE" nowhere --min-quota 1 --max-quota 3 >quota-bad.log 2>&1
+  expect a_cohort_that_is_none_is_refused grep -aq 'expected one of unix' quota-bad.log
+
+  start_timer
+  "${QUOTA[@]}" delete "$INSTANCE" unix >quota-delete.log 2>&1
+  "${QUOTA[@]}" get "$INSTANCE" unix >quota-gone.log 2>&1
+  expect a_quota_that_was_deleted_is_gone grep -aqi 'not found' quota-gone.log
+fi
 
 summary

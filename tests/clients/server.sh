@@ -28,7 +28,8 @@ case ${1:-} in
       : >"$FOLDER/log"
     fi
     read -r GRPC HTTP COORDINATE <"$FOLDER/ports"
-    setsid "$BERTH" serve --data "$FOLDER/data" --grpc "127.0.0.1:$GRPC" --http "127.0.0.1:$HTTP" \
+    printf '[[scheduler.cohorts]]\nname = "unix"\nlabels = ["linux"]\n' >"$FOLDER/berth.toml"
+    setsid "$BERTH" serve --config "$FOLDER/berth.toml" --data "$FOLDER/data" --grpc "127.0.0.1:$GRPC" --http "127.0.0.1:$HTTP" \
       --coordinate "127.0.0.1:$COORDINATE" --instance "$INSTANCE" >>"$FOLDER/log" 2>&1 </dev/null &
     echo $! >"$FOLDER/pid"
     if ! wait_until 60 ready_or_gone || ! ready; then

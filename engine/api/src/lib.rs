@@ -6,6 +6,7 @@
 
 mod admin;
 mod bots;
+mod buildgrid_quota;
 mod capabilities;
 mod config;
 mod convert;
@@ -22,6 +23,7 @@ mod operations;
 mod phases;
 mod pins;
 mod position;
+mod quotas;
 mod services;
 mod status;
 mod trailers;

@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use berth_proto::{
     FILE_DESCRIPTOR_SET, admin,
     bots::bots_server::BotsServer,
-    buildgrid::introspection_server::IntrospectionServer,
+    buildgrid::{introspection_server::IntrospectionServer, quota_server::QuotaServer},
     longrunning::operations_server::OperationsServer,
     reapi::{capabilities_server::CapabilitiesServer, execution_server::ExecutionServer},
 };
@@ -14,8 +14,9 @@ use tonic::{server::NamedService, service::RoutesBuilder, transport::Server};
 use tonic_health::{ServingStatus, server::HealthReporter};
 
 use crate::{
-    admin::{AdminBots, AdminJobs, AdminPauses},
+    admin::{AdminBots, AdminJobs, AdminPauses, AdminQuotas},
     bots::Bots,
+    buildgrid_quota::BuildGridQuota,
     capabilities::Capabilities,
     config::Config,
     execution::Execution,
@@ -74,6 +75,8 @@ impl Services {
             .add_service(admin::bots_server::BotsServer::new(AdminBots { instances: instances.clone() }))
             .add_service(admin::pauses_server::PausesServer::new(AdminPauses { instances: instances.clone() }))
             .add_service(IntrospectionServer::new(Introspection { instances: instances.clone() }))
+            .add_service(admin::quotas_server::QuotasServer::new(AdminQuotas { instances: instances.clone() }))
+            .add_service(QuotaServer::new(BuildGridQuota { instances: instances.clone() }))
             .add_service(health);
         add_reflection(routes);
         let health = Health(reporter);

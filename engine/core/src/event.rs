@@ -85,6 +85,15 @@ pub enum Event {
         /// Which session.
         session: SessionId,
     },
+    /// An operator sets the numbers of a counter, or lets those of its jobs hold again.
+    SetLimit {
+        /// Instance of the counter.
+        instance: InstanceName,
+        /// Its name.
+        counter: Arc<str>,
+        /// The numbers from now on; `None`: those of its jobs.
+        limit: Option<Arc<Limit>>,
+    },
     /// Which questions of an instance somebody answers, from now on.
     Asking {
         /// Which instance.
@@ -135,6 +144,7 @@ impl Event {
             | Event::Pause { .. }
             | Event::Requeue { .. }
             | Event::Kick { .. }
+            | Event::SetLimit { .. }
             | Event::Asking { .. }
             | Event::Decided(_)
             | Event::Matched(_)

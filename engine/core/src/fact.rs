@@ -82,6 +82,27 @@ pub enum Fact {
         /// When.
         at: Timestamp,
     },
+    /// The attempt was ended for the sake of a job whose counter has less than it was promised: the job waits again at its
+    /// old place, and this was no failure.
+    LeaseEvicted(Box<LeaseEvicted>),
+    /// Evictions of a counter's jobs count against it no more: those whose time is over by then.
+    CoolDownEnded {
+        /// Instance of the counter.
+        instance: InstanceName,
+        /// Its name.
+        counter: Arc<str>,
+        /// When.
+        at: Timestamp,
+    },
+    /// An operator set the numbers of a counter, whatever its jobs bring; or those of its jobs hold again.
+    LimitSet {
+        /// Instance of the counter.
+        instance: InstanceName,
+        /// Its name.
+        counter: Arc<str>,
+        /// The numbers from now on; `None`: those of its jobs.
+        limit: Option<Arc<Limit>>,
+    },
     /// The attempt failed, and a policy is asked: the job waits for the answer.
     AttemptFailed(Box<AttemptFailed>),
     /// There will be another attempt.
@@ -159,6 +180,21 @@ pub enum Fact {
         /// Until when; `None`: it is over.
         until: Option<Timestamp>,
     },
+}
+
+/// An attempt that was ended for the sake of another job.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LeaseEvicted {
+    /// Which lease.
+    pub lease: LeaseId,
+    /// The bot's session.
+    pub session: SessionId,
+    /// When.
+    pub at: Timestamp,
+    /// The counter that was promised more than it had.
+    pub counter: Arc<str>,
+    /// Counters of the evicted job that are smaller for it, and until when.
+    pub cooling: Vec<(Arc<str>, Timestamp)>,
 }
 
 /// An attempt that a policy is asked about.

@@ -35,7 +35,8 @@ pub use execution::{
     SessionView, Settings, Waiting, Why,
 };
 pub use fact::{
-    AttemptDecided, AttemptFailed, Fact, JobCreated, JobPlaced, Outcome, SessionChanged, SessionEnd, SessionOpened,
+    AttemptDecided, AttemptFailed, Fact, JobCreated, JobPlaced, LeaseEvicted, Outcome, SessionChanged, SessionEnd,
+    SessionOpened,
 };
 pub use id::{IdError, InstanceName, JobId, LaneKey, LeaseId, OperationId, PollId, SessionId};
 pub use place::{Again, Generation, NewPlace, PLACES_MAX, Place, PlaceAsked, PoliciesChanged, PolicyChanged};
@@ -46,8 +47,8 @@ pub use question::{
     UnmatchedDecided, UnmatchedVerdict,
 };
 pub use row::{
-    AttemptEnd, DrainRow, Hidden, HiddenLine, JobRow, JobRowState, LeaseRow, OperationRow, PastAttempt, PauseRow,
-    QuarantineRow, Rows, SessionRow,
+    AttemptEnd, CoolDownRow, DrainRow, Hidden, HiddenLine, JobRow, JobRowState, LeaseRow, LimitRow, OperationRow,
+    PastAttempt, PauseRow, QuarantineRow, Rows, SessionRow,
 };
 pub use time::Timestamp;
 pub use verdict::{Affinity, AttemptAction, AttemptReason, Limit, LimitState, Verdict};

@@ -192,7 +192,28 @@ pub struct QuarantineRow {
     pub until: Timestamp,
 }
 
-/// Everything that recovery needs: incomplete work, open sessions, drains, pauses, quarantines.
+/// A counter that is smaller for a while, because jobs of it were evicted.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct CoolDownRow {
+    /// Instance of the counter.
+    pub instance: InstanceName,
+    /// Its name.
+    pub counter: Arc<str>,
+    /// Until when each of the evictions counts, the first to end first. At least one.
+    pub until: Vec<Timestamp>,
+}
+
+/// A counter whose numbers an operator set.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LimitRow {
+    /// Instance of the counter.
+    pub instance: InstanceName,
+    /// Its name and its numbers.
+    pub limit: Arc<Limit>,
+}
+
+/// Everything that recovery needs: incomplete work, open sessions, drains, pauses, quarantines, and what is kept of
+/// counters.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Rows {
     /// Jobs that are not completed.
@@ -207,6 +228,10 @@ pub struct Rows {
     pub pauses: Vec<PauseRow>,
     /// Bots in quarantine.
     pub quarantines: Vec<QuarantineRow>,
+    /// Counters that are smaller for a while.
+    pub cool_downs: Vec<CoolDownRow>,
+    /// Counters whose numbers an operator set.
+    pub limits: Vec<LimitRow>,
 }
 
 impl Rows {
@@ -218,6 +243,8 @@ impl Rows {
         self.drains.sort();
         self.pauses.sort();
         self.quarantines.sort();
+        self.cool_downs.sort();
+        self.limits.sort_by_key(|row| (row.instance.clone(), row.limit.name.clone()));
     }
 }
 

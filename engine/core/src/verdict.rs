@@ -50,8 +50,8 @@ pub enum AttemptAction {
     Complete,
 }
 
-/// A bound on jobs that run or wait at a time, counted under a name within an instance.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// A bound on jobs that run or wait at a time, counted under a name within an instance. The default bounds nothing.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Limit {
     /// The counter's name, 1 to 256 bytes.
     pub name: Arc<str>,
@@ -61,6 +61,12 @@ pub struct Limit {
     pub max_queued: Option<u32>,
     /// While fewer run, its jobs go before jobs that have no such claim.
     pub min_running: u32,
+    /// While fewer run than `min_running` and a job of it has waited this long, an attempt of another counter's job is
+    /// evicted for it. At least a second; `None`: nobody is evicted for it.
+    pub evict_after: Option<Duration>,
+    /// For so long each eviction of one of its own jobs makes `max_running` smaller by one, but not smaller than
+    /// `min_running`; zero: it makes no difference.
+    pub cool_down: Duration,
 }
 
 /// How a counter stands.
@@ -72,13 +78,25 @@ pub struct LimitState {
     pub running: u32,
     /// Jobs that are not over and not with a bot, whatever they wait for.
     pub waiting: u32,
+    /// Evictions of its jobs that make it smaller now.
+    pub cooling: u32,
+}
+
+impl Limit {
+    /// The most that may run while so many evictions make it smaller.
+    pub(crate) fn max_while(&self, cooling: u32) -> Option<u32> {
+        self.max_running.map(|max| max.saturating_sub(cooling).max(self.min_running.min(max)))
+    }
 }
 
 impl std::fmt::Display for LimitState {
     fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let Self { limit, running, waiting } = self;
+        let Self { limit, running, waiting, cooling } = self;
         write!(out, "limit {}: {running} running", limit.name)?;
-        limit.max_running.map_or(Ok(()), |max| write!(out, " of at most {max}"))?;
+        limit.max_while(*cooling).map_or(Ok(()), |max| write!(out, " of at most {max}"))?;
+        if limit.max_while(*cooling) != limit.max_running {
+            write!(out, " for a while after {cooling} evictions")?;
+        }
         write!(out, ", {waiting} waiting")?;
         limit.max_queued.map_or(Ok(()), |max| write!(out, " of at most {max}"))
     }

@@ -10,7 +10,7 @@ use berth_core::{
 const NOW: Timestamp = Timestamp(1_000_000_000);
 
 fn limit(name: &str, max_running: Option<u32>, max_queued: Option<u32>, min_running: u32) -> Arc<Limit> {
-    Arc::new(Limit { name: name.into(), max_running, max_queued, min_running })
+    Arc::new(Limit { name: name.into(), max_running, max_queued, min_running, ..Limit::default() })
 }
 
 /// A job with its own action.

@@ -100,6 +100,10 @@ enum Act {
     Release {
         bot: u8,
     },
+    SetLimit {
+        name: bool,
+        number: Option<u8>,
+    },
     Place {
         newer: u8,
         picks: u64,
@@ -150,6 +154,8 @@ fn acts() -> impl Strategy<Value = Act> {
         ),
         2 => (any::<usize>(), any::<bool>()).prop_map(|(pick, refuse)| Act::Unmatched { pick, refuse }),
         1 => (0..4_u8).prop_map(|bot| Act::Release { bot }),
+        1 => (any::<bool>(), proptest::option::weighted(0.6, any::<u8>()))
+            .prop_map(|(name, number)| Act::SetLimit { name, number }),
         4 => prop_oneof![0..100_u64, 0..1_500_u64, 0..60_000_u64].prop_map(|ms| Act::Pass { ms }),
         10 => Just(Act::EndBatch),
         1 => Just(Act::Restart),
@@ -239,7 +245,7 @@ impl Pair {
                     lane: lane_key(lane),
                     weight,
                     rank,
-                    limits: limits_of(lane, flags),
+                    limits: limits_of(lane, again.rotate_left(3) ^ flags),
                     affinities: affinities_of(weight as u8 ^ flags.rotate_left(3) ^ action),
                     again: Again {
                         after: again_after(again),
@@ -352,6 +358,11 @@ impl Pair {
                 Event::PoliciesChanged(Box::new(PoliciesChanged { generation, changes }))
             }
             Act::Place { newer, picks } => Event::Place(Box::new(self.places(newer, picks))),
+            Act::SetLimit { name, number } => {
+                let counter = if name { "x" } else { "y" };
+                let limit = number.map(|number| limit(counter, number));
+                Event::SetLimit { instance: "main".into(), counter: counter.into(), limit }
+            }
             Act::Release { bot } => Event::Release { instance: home_of(bot), bot_id: bot_name(bot) },
             Act::Pass { .. } | Act::EndBatch | Act::Restart => return None,
         })
@@ -585,17 +596,20 @@ fn affinities_of(bits: u8) -> Vec<Arc<Affinity>> {
     }
 }
 
+fn limit(name: &str, number: u8) -> Arc<Limit> {
+    let bound = |from: u32, number: u8| (number & 1 == 0).then_some(from + u32::from(number >> 1 & 1));
+    Arc::new(Limit {
+        name: name.into(),
+        max_running: bound(1, number),
+        max_queued: bound(3, number >> 2),
+        min_running: u32::from(number >> 4 & 1),
+        evict_after: (number & 96 != 0).then(|| Duration::from_millis(u64::from(number >> 5) * 700)),
+        cool_down: Duration::from_secs(u64::from(number >> 5 & 1) * 30),
+    })
+}
+
 /// Two counters, whose numbers change with each job.
 fn limits_of(lane: u8, flags: u8) -> Vec<Arc<Limit>> {
-    let limit = |name: &str, number: u8| {
-        let bound = |from: u32, number: u8| (number & 1 == 0).then_some(from + u32::from(number >> 1 & 1));
-        Arc::new(Limit {
-            name: name.into(),
-            max_running: bound(1, number),
-            max_queued: bound(3, number >> 2),
-            min_running: u32::from(number >> 4 & 1),
-        })
-    };
     match flags >> 4 & 3 {
         0 | 1 => Vec::new(),
         2 => vec![limit(["x", "y", "x"][usize::from(lane)], flags.rotate_left(2))],

@@ -152,8 +152,9 @@ fn a_job_that_runs_counts_for_its_new_lane() {
 #[test]
 fn a_job_that_leaves_a_full_counter_goes_to_the_bot_that_waits() {
     let mut test = Test::new();
-    let limit =
-        |max| vec![Arc::new(Limit { name: "x".into(), max_running: Some(max), max_queued: Some(1), min_running: 0 })];
+    let limit = |max| {
+        vec![Arc::new(Limit { name: "x".into(), max_running: Some(max), max_queued: Some(1), ..Limit::default() })]
+    };
     test.submit(Submit { limits: limit(1), ..submit(1, "linux", "", 0) });
     assert_eq!(test.open(1, "linux"), [1]);
     test.submit(Submit { limits: limit(1), ..submit(2, "linux", "", 0) });

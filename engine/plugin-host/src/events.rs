@@ -54,6 +54,7 @@ impl Ids {
             Change::LeaseOffered(lease) | Change::LeaseStarted(lease) | Change::LeaseWithdrawn(lease) => {
                 two(lease.lease.job.to_string(), lease.session.to_string())
             }
+            Change::LeaseEvicted(evicted) => two(evicted.lease.job.to_string(), evicted.session.to_string()),
             Change::AttemptFailed(failed) => two(failed.lease.job.to_string(), failed.session.to_string()),
             Change::AttemptDecided(decided) => one(decided.job.to_string()),
             Change::DelayEnded(job) => one(job.to_string()),
@@ -116,6 +117,12 @@ fn record<'a>(event: &'a FeedEvent, ids: &'a Ids, lists: &'a Lists<'a>) -> wit::
         Change::LeaseOffered(offered) => wit::Change::LeaseOffered(lease(offered, ids)),
         Change::LeaseStarted(started) => wit::Change::LeaseStarted(lease(started, ids)),
         Change::LeaseWithdrawn(withdrawn) => wit::Change::LeaseWithdrawn(lease(withdrawn, ids)),
+        Change::LeaseEvicted(evicted) => wit::Change::LeaseEvicted(wit::LeaseEvicted {
+            job: &ids.first,
+            attempt: evicted.lease.attempt,
+            session: &ids.second,
+            counter: &evicted.counter,
+        }),
         Change::AttemptFailed(failed) => wit::Change::AttemptFailed(wit::AttemptFailed {
             job: &ids.first,
             attempt: failed.lease.attempt,
@@ -263,6 +270,7 @@ fn instance_of(change: &Change) -> Option<&str> {
         | Change::LeaseOffered(_)
         | Change::LeaseStarted(_)
         | Change::LeaseWithdrawn(_)
+        | Change::LeaseEvicted(_)
         | Change::AttemptFailed(_)
         | Change::AttemptDecided(_)
         | Change::DelayEnded(_)

@@ -22,6 +22,9 @@ const COUNTERS_MAX: usize = 8;
 const AFFINITIES_MAX: usize = 4;
 const AFFINITY_WAIT_MS_MAX: u32 = 10_000;
 const AGAIN_MS_MIN: u32 = 1000;
+const EVICT_AFTER_MS_MIN: u32 = 1000;
+/// Names that begin with this are counters of Berth's own.
+const RESERVED: &str = "berth:";
 
 /// Which columns of `place` somebody answers for.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -175,11 +178,21 @@ fn choices<T>(
 
 fn checked_limits(limits: Vec<crate::bindings::v1::priority::Limit>) -> Result<Vec<Arc<Limit>>, Fault> {
     let checked = |limit: crate::bindings::v1::priority::Limit| {
+        if let Some(ms) = limit.evict_after_ms.filter(|ms| *ms < EVICT_AFTER_MS_MIN) {
+            return Err(Fault::nonsense(format!(
+                "evict-after-ms of a counter is {ms}; at least {EVICT_AFTER_MS_MIN} are allowed"
+            )));
+        }
+        if limit.name.starts_with(RESERVED) {
+            return Err(Fault::nonsense(format!("the name of a counter begins with {RESERVED:?}, which is reserved")));
+        }
         Ok(Arc::new(Limit {
             name: checked_name("a counter", limit.name)?,
             max_running: limit.max_running,
             max_queued: limit.max_queued,
             min_running: limit.min_running,
+            evict_after: limit.evict_after_ms.map(|ms| Duration::from_millis(ms.into())),
+            cool_down: Duration::from_millis(limit.cool_down_ms.into()),
         }))
     };
     limits.into_iter().map(checked).collect()
@@ -286,7 +299,15 @@ mod tests {
     }
 
     fn limit(name: &str, max_running: Option<u32>) -> LimitAnswer {
-        LimitAnswer { name: name.to_owned(), max_running, max_queued: None, min_running: 0 }
+        let (evict_after_ms, cool_down_ms) = (None, 0);
+        LimitAnswer {
+            name: name.to_owned(),
+            max_running,
+            max_queued: None,
+            min_running: 0,
+            evict_after_ms,
+            cool_down_ms,
+        }
     }
 
     fn affinity(key: &str, wait_ms: u32) -> AffinityAnswer {
@@ -359,6 +380,8 @@ mod tests {
             Places { again_ms: Some(vec![999, 0]), ..good() },
             Places { limits: vec![limit("", None)], ..good() },
             Places { limits: vec![limit(&long, None)], ..good() },
+            Places { limits: vec![limit("berth:quota/a/main", None)], ..good() },
+            Places { limits: vec![LimitAnswer { evict_after_ms: Some(999), ..limit("a", None) }], ..good() },
             Places { counters: Some(vec![vec![0], vec![]]), ..good() },
             Places { counters: Some(vec![vec![]]), ..good() },
             Places { limits: vec![limit("a", None)], counters: Some(vec![vec![0; 9], vec![]]), ..good() },

@@ -305,6 +305,8 @@ pub fn place(placement: &Placement) -> cases::Place {
         max_running: limit.max_running,
         max_queued: limit.max_queued,
         min_running: limit.min_running,
+        evict_after_ms: limit.evict_after.map(|time| u32::try_from(time.as_millis()).unwrap_or(u32::MAX)),
+        cool_down_ms: u32::try_from(limit.cool_down.as_millis()).unwrap_or(u32::MAX),
     };
     let affinity = |affinity: &Affinity| cases::Affinity {
         key: affinity.key.to_string(),

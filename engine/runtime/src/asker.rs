@@ -23,6 +23,7 @@ use tokio::sync::{Semaphore, mpsc};
 
 use crate::{
     clock::Clock,
+    cohorts::Cohorts,
     driver::{Command, Token},
     history::History,
     partition::{Attachment, Input},
@@ -49,6 +50,7 @@ pub(crate) type Asked = (Instant, Question);
 #[derive(Clone)]
 pub(crate) struct Asker {
     pub(crate) policy: Arc<dyn Policy>,
+    pub(crate) cohorts: Arc<Cohorts>,
     pub(crate) history: History,
     pub(crate) clock: Clock,
     /// Weak: questions alone do not keep the driver alive.
@@ -119,7 +121,7 @@ impl Asker {
 
     /// `None`: nobody could say; core asks again.
     async fn place(&self, asked: Vec<PlaceAsked>) -> Option<Event> {
-        match replace::ask(&self.policy, &self.history, &self.clock, asked).await {
+        match replace::ask(&self.policy, &self.cohorts, &self.history, &self.clock, asked).await {
             Ok(place) => Some(Event::Place(Box::new(place))),
             Err(error) => {
                 tracing::warn!(%error, "places are not asked for again: the rows of the jobs cannot be read");

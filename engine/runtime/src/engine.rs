@@ -6,7 +6,7 @@ use std::sync::{
 };
 
 use berth_core::{
-    Asking, Book, Event, InstanceName, JobId, OpenSession, OperationId, OperationView, PollId, Rejection, Reply,
+    Asking, Book, Event, InstanceName, JobId, Limit, OpenSession, OperationId, OperationView, PollId, Rejection, Reply,
     SessionId, Settings, Submit, Timestamp, UpdateSession,
 };
 use berth_proto::store as pb;
@@ -16,6 +16,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 use crate::{
     asker::Asker,
     clock::Clock,
+    cohorts::Cohorts,
     committer::Committer,
     driver::{Caller, Command, Driver, Token},
     history::History,
@@ -84,6 +85,8 @@ pub struct Options {
     pub heads: Limits,
     /// Answers what core asks in the middle of a job's life, and what retention asks.
     pub policy: Arc<dyn Policy>,
+    /// Which labels are counted together, for quotas.
+    pub cohorts: Arc<Cohorts>,
 }
 
 /// A handle on the driver of one partition.
@@ -102,6 +105,7 @@ pub struct Engine {
     polls: Arc<AtomicU64>,
     policy: Arc<dyn Policy>,
     tally: Arc<Tally>,
+    cohorts: Arc<Cohorts>,
     pub(crate) replacer: Arc<Replacer>,
 }
 
@@ -149,6 +153,7 @@ impl Engine {
         let (questions, asked) = mpsc::unbounded_channel();
         let asker = Asker {
             policy: options.policy.clone(),
+            cohorts: options.cohorts.clone(),
             history: history.clone(),
             clock: options.clock.clone(),
             prompt: prompt.downgrade(),
@@ -190,6 +195,7 @@ impl Engine {
             polls: Arc::new(AtomicU64::new(1)),
             policy: options.policy,
             tally,
+            cohorts: options.cohorts,
             replacer: Arc::new(Replacer::new(now)),
         };
         engine.look_at_space()?;
@@ -358,6 +364,16 @@ impl Engine {
         self.event(Event::Release { instance, bot_id }, Attachment::default()).await.map(drop)
     }
 
+    /// Sets the numbers of a counter, or lets those of its jobs hold again. On `Ok` that is durable, and holds.
+    pub async fn set_limit(
+        &self,
+        instance: InstanceName,
+        counter: Arc<str>,
+        limit: Option<Arc<Limit>>,
+    ) -> Result<(), EngineError> {
+        self.event(Event::SetLimit { instance, counter, limit }, Attachment::default()).await.map(drop)
+    }
+
     /// Tells core which questions of these instances somebody answers: at the start, and whenever the policies change.
     pub async fn learn_asks(&self, instances: &[InstanceName]) -> Result<(), EngineError> {
         for instance in instances {
@@ -369,6 +385,11 @@ impl Engine {
             self.event(event, Attachment::default()).await?;
         }
         Ok(())
+    }
+
+    /// Which labels are counted together, for quotas.
+    pub fn cohorts(&self) -> &Arc<Cohorts> {
+        &self.cohorts
     }
 
     /// Who answers questions of policy in the middle of a job's life.

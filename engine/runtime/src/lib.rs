@@ -9,6 +9,7 @@ pub mod builtin;
 pub mod cas;
 pub mod clock;
 pub mod codec;
+pub mod cohorts;
 mod committer;
 #[cfg(any(test, feature = "testing"))]
 pub mod contract;

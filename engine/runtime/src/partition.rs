@@ -122,6 +122,9 @@ struct Touched {
     jobs: BTreeSet<JobId>,
     leases: BTreeSet<JobId>,
     sessions: BTreeSet<SessionId>,
+    /// Counters by instance and name.
+    cool_downs: BTreeSet<(InstanceName, Arc<str>)>,
+    limits: BTreeSet<(InstanceName, Arc<str>)>,
 }
 
 impl Partition {
@@ -234,6 +237,22 @@ impl Partition {
                 self.touched.jobs.insert(lease.job);
                 if !(broken(Mutant::LeaseRowKept) && matches!(fact, Fact::LeaseWithdrawn { .. })) {
                     self.touched.leases.insert(lease.job);
+                }
+            }
+            Fact::LeaseEvicted(evicted) => {
+                let job = evicted.lease.job;
+                self.touched.jobs.insert(job);
+                self.touched.leases.insert(job);
+                let instance = self.book.job_row(job).expect("a job that was just evicted waits").instance;
+                let cooled = evicted.cooling.iter().filter(|_| !broken(Mutant::CoolDownNotStored));
+                self.touched.cool_downs.extend(cooled.map(|(counter, _)| (instance.clone(), counter.clone())));
+            }
+            Fact::CoolDownEnded { instance, counter, .. } => {
+                self.touched.cool_downs.insert((instance.clone(), counter.clone()));
+            }
+            Fact::LimitSet { instance, counter, .. } => {
+                if !broken(Mutant::LimitNotStored) {
+                    self.touched.limits.insert((instance.clone(), counter.clone()));
                 }
             }
             Fact::LeaseStarted { lease, .. } => {
@@ -362,6 +381,20 @@ impl Partition {
             match self.book.session_row(session) {
                 Some(row) => batch.put(Table::Sessions, &key, |out| codec::encode_session(&row, out)),
                 None => batch.delete(Table::Sessions, &key),
+            }
+        }
+        for (instance, counter) in touched.cool_downs {
+            let key = codec::counter_key(&instance, &counter);
+            match self.book.cool_down_row(&instance, &counter) {
+                Some(row) => batch.put(Table::CoolDowns, &key, |out| codec::encode_cool_down(&row, out)),
+                None => batch.delete(Table::CoolDowns, &key),
+            }
+        }
+        for (instance, counter) in touched.limits {
+            let key = codec::counter_key(&instance, &counter);
+            match self.book.limit_row(&instance, &counter) {
+                Some(row) => batch.put(Table::Limits, &key, |out| codec::encode_limit(&row, out)),
+                None => batch.delete(Table::Limits, &key),
             }
         }
     }

@@ -55,11 +55,13 @@ pub fn recover(
     let drains = read(store, partition, Table::Drains, codec::decode_drain)?;
     let pauses = read(store, partition, Table::Pauses, codec::decode_pause)?;
     let quarantines = read(store, partition, Table::Quarantines, codec::decode_quarantine)?;
+    let cool_downs = read(store, partition, Table::CoolDowns, codec::decode_cool_down)?;
+    let set_limits = read(store, partition, Table::Limits, codec::decode_limit)?;
     let sequence = if broken(Mutant::SequenceRestarts) { 1 } else { store.next_sequence(partition)? };
     let mut heads = Heads::new(limits, leases.iter().map(|row| row.lease.job));
     scan(store, partition, Table::Jobs, |key, value| heads.look(key, value))?;
     let (jobs, hidden) = heads.finish().map_err(|source| RecoverError::Row { table: Table::Jobs.name(), source })?;
-    let rows = Rows { jobs, leases, sessions, drains, pauses, quarantines };
+    let rows = Rows { jobs, leases, sessions, drains, pauses, quarantines, cool_downs, limits: set_limits };
     Ok(match hidden {
         None => (Partition::new(Book::restore(settings, now, rows), sequence), None),
         Some(hidden) => {

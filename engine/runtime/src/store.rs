@@ -59,6 +59,10 @@ pub enum Table {
     Pauses,
     /// Quarantines that a policy has set.
     Quarantines,
+    /// Counters that are smaller for a while, because jobs of them were evicted.
+    CoolDowns,
+    /// Counters whose numbers an operator set.
+    Limits,
     /// Plugin versions and active sets.
     Plugins,
     /// Plugins' own key-value rows, each beside the plugin's cursor in the feed.
@@ -79,7 +83,7 @@ pub enum Table {
 
 impl Table {
     /// Every table, in a fixed order.
-    pub const ALL: [Table; 25] = [
+    pub const ALL: [Table; 27] = [
         Table::Meta,
         Table::Jobs,
         Table::FinishedJobs,
@@ -97,6 +101,8 @@ impl Table {
         Table::Drains,
         Table::Pauses,
         Table::Quarantines,
+        Table::CoolDowns,
+        Table::Limits,
         Table::Plugins,
         Table::PluginData,
         Table::WorkSpecs,
@@ -127,6 +133,8 @@ impl Table {
             Table::Drains => "drains",
             Table::Pauses => "pauses",
             Table::Quarantines => "quarantines",
+            Table::CoolDowns => "cool_downs",
+            Table::Limits => "limits",
             Table::Plugins => "plugins",
             Table::PluginData => "plugin_data",
             Table::WorkSpecs => "work_specs",

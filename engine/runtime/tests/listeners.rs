@@ -30,6 +30,7 @@ fn house(disk: &Disk) -> House {
     let store: Arc<dyn Store> = Arc::new(MemoryStore::open(disk));
     let committer = Committer::start(store.clone(), Arc::new(|error| panic!("the store failed: {error}"))).unwrap();
     let options = Options {
+        cohorts: Arc::default(),
         settings: Settings::default(),
         clock: Clock::system(),
         observer: Arc::new(()),

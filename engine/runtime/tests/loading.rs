@@ -143,6 +143,7 @@ impl Server {
         let store = Arc::new(store);
         let committer = Committer::start(store.clone(), Arc::new(|error| panic!("{error}"))).unwrap();
         let options = Options {
+            cohorts: Arc::default(),
             settings: Settings::default(),
             clock: Clock::from_fn(|| NOW),
             observer: Arc::new(()),

@@ -118,6 +118,7 @@ impl House {
         sets.activate(active);
         let clock = now.clone();
         let options = Options {
+            cohorts: Arc::default(),
             settings: Settings::default(),
             clock: Clock::from_fn(move || Timestamp(clock.load(Ordering::SeqCst))),
             observer: Arc::new(()),

@@ -103,6 +103,7 @@ impl House {
             reserve_bytes: config.raw.store.reserve_bytes,
             heads: Limits::default(),
             policy: policies.policy.clone(),
+            cohorts: Arc::new(config.raw.scheduler.cohorts()?),
         };
         let doors = Doors::build()?;
         let (engine, driver, work, work_failed) = {
@@ -120,6 +121,7 @@ impl House {
         // Before a bot can ask: what it may be given is for the policies to say from the first job on.
         engine.learn_asks(&instances).await.context("the engine does not learn of policies")?;
         tokio::spawn(follow_policies(engine.clone(), instances));
+        tokio::spawn(adopt_cohorts(engine.clone()));
         tokio::spawn(keep_tidy(engine.clone(), work.clone(), config.retention()));
 
         let services = Services::new(served::instances(config, &engine), policies.policy, cas, served::config(config));
@@ -275,6 +277,13 @@ async fn pin_recovered(engine: Engine, cas: Arc<dyn Cas>) {
         Ok(0) => {}
         Ok(jobs) => tracing::info!(jobs, "inputs of recovered jobs are pinned"),
         Err(error) => tracing::debug!(%error, "pinning stops"),
+    }
+}
+
+/// Beside what is served: it waits until every job is loaded.
+async fn adopt_cohorts(engine: Engine) {
+    if let Err(error) = engine.adopt_cohorts().await {
+        tracing::warn!(%error, "jobs from before this start may be counted by cohorts as they were then");
     }
 }
 

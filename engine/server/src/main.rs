@@ -59,6 +59,7 @@ fn run(cli: cli::Cli) -> anyhow::Result<ExitCode> {
         cli::Command::Jobs(args) => admin::jobs::run(args),
         cli::Command::Operations(args) => admin::operations::run(args),
         cli::Command::Bots(args) => admin::bots::run(args),
+        cli::Command::Quota(args) => admin::quotas::run(args),
         cli::Command::Work(args) => work::run(args),
         cli::Command::Plugin(args) => plugin::run(args),
         cli::Command::Config(args) => config::command::run(args),

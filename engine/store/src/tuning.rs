@@ -80,6 +80,8 @@ pub(crate) fn families(options: &RocksOptions) -> Vec<(&'static str, Options)> {
             | Table::Drains
             | Table::Pauses
             | Table::Quarantines
+            | Table::CoolDowns
+            | Table::Limits
             | Table::Plugins
             | Table::PluginData
             | Table::WorkSpecs

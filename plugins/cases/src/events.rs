@@ -53,6 +53,7 @@ pub enum Change {
     LeaseOffered(Lease),
     LeaseStarted(Lease),
     LeaseWithdrawn(Lease),
+    LeaseEvicted(LeaseEvicted),
     AttemptFailed(AttemptFailed),
     AttemptDecided(AttemptDecided),
     DelayEnded(String),
@@ -98,6 +99,8 @@ changes! {
     Operation { operation: String, job: String }
     /// A job on a bot.
     Lease { job: String, attempt: u32, session: String }
+    /// An attempt that gave way to another job.
+    LeaseEvicted { job: String, attempt: u32, session: String, counter: String }
     /// An attempt that gave no result.
     AttemptFailed { job: String, attempt: u32, session: String, code: u32 }
     /// Another attempt.

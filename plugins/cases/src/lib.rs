@@ -36,8 +36,8 @@ pub use common::{Exhausted, MalformedProperty, Record, Refusal, Requester, Unkno
 pub use diff::differences;
 pub use events::{
     AttemptDecided, AttemptFailed, Bot, BotQuarantined, Change, Event, EventsAnswer, EventsQuestion, JobCompleted,
-    JobCreated, JobPlaced, Lease, LocksChanged, Operation, PolicyChanged, Session, SessionClosed, WorkSpecChanged,
-    WorkUnitsChanged, WorkerChanged,
+    JobCreated, JobPlaced, Lease, LeaseEvicted, LocksChanged, Operation, PolicyChanged, Session, SessionClosed,
+    WorkSpecChanged, WorkUnitsChanged, WorkerChanged,
 };
 pub use file::{Case, FileError, read};
 pub use function::{Answer, Answerer, Fault, Function, Question, Reply, UnknownFunction};

@@ -96,6 +96,10 @@ pub struct Limit {
     pub max_queued: Option<u32>,
     /// As many as shall run before others get a bot.
     pub min_running: u32,
+    /// After how long others give way while fewer run; none: never.
+    pub evict_after_ms: Option<u32>,
+    /// For how long giving way makes `max_running` smaller; 0: not at all.
+    pub cool_down_ms: u32,
 }
 
 /// A bot that served a job with the same key lately is preferred.

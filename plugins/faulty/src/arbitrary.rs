@@ -47,6 +47,8 @@ impl Dice {
             max_running: dice.perhaps(|dice| dice.number() as u32),
             max_queued: dice.perhaps(|dice| dice.number() as u32),
             min_running: dice.number() as u32,
+            evict_after_ms: dice.perhaps(|dice| dice.number() as u32),
+            cool_down_ms: dice.number() as u32,
         });
         let affinities = self.many(5, |dice| Affinity {
             key: dice.text(256),

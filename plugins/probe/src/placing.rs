@@ -14,8 +14,14 @@ impl Priority for Probe {
         misbehave(&wish);
         let (count, own) = (jobs.priority.len(), jobs.strings.len() as u32);
         let good = Places { rank: Some(vec![7; count]), ..Places::default() };
-        let limit =
-            |name: &str| Limit { name: name.to_owned(), max_running: Some(3), max_queued: None, min_running: 1 };
+        let limit = |name: &str| Limit {
+            name: name.to_owned(),
+            max_running: Some(3),
+            max_queued: None,
+            min_running: 1,
+            evict_after_ms: Some(20_000),
+            cool_down_ms: 600_000,
+        };
         let affinity = |key: &str, wait_ms| Affinity { key: key.to_owned(), weight: 2, wait_ms };
         match wish.as_str() {
             "huge" => Places { rank: Some(vec![0; 1 << 18]), ..good },

@@ -28,7 +28,12 @@ pub(crate) struct Numbers {
     pub(crate) max_running: Option<u32>,
     pub(crate) max_queued: Option<u32>,
     pub(crate) min_running: Option<u32>,
+    pub(crate) evict_after_ms: Option<u32>,
+    pub(crate) cool_down_ms: Option<u32>,
 }
+
+/// What the contract says of `evict-after-ms`.
+const EVICT_AFTER_MS_MIN: u32 = 1000;
 
 #[derive(Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
@@ -36,6 +41,8 @@ struct RawScope {
     max_running: Option<u32>,
     max_queued: Option<u32>,
     min_running: Option<u32>,
+    evict_after_ms: Option<u32>,
+    cool_down_ms: Option<u32>,
     #[serde(default, rename = "override")]
     overrides: Vec<RawOverride>,
 }
@@ -50,20 +57,24 @@ struct RawOverride {
     max_running: Option<u32>,
     max_queued: Option<u32>,
     min_running: Option<u32>,
+    evict_after_ms: Option<u32>,
+    cool_down_ms: Option<u32>,
 }
 
 impl TryFrom<RawScope> for Scope {
     type Error = String;
 
     fn try_from(raw: RawScope) -> Result<Self, String> {
-        let RawScope { max_running, max_queued, min_running, overrides } = raw;
-        let default = Numbers { max_running, max_queued, min_running };
+        let RawScope { max_running, max_queued, min_running, evict_after_ms, cool_down_ms, overrides } = raw;
+        let default = Numbers { max_running, max_queued, min_running, evict_after_ms, cool_down_ms };
         default.check("the default")?;
         let read = |raw: RawOverride| {
             let numbers = Numbers {
                 max_running: raw.max_running.or(max_running),
                 max_queued: raw.max_queued.or(max_queued),
                 min_running: raw.min_running.or(min_running),
+                evict_after_ms: raw.evict_after_ms.or(evict_after_ms),
+                cool_down_ms: raw.cool_down_ms.or(cool_down_ms),
             };
             numbers.check(&format!("the override for {:?}", raw.name))?;
             Ok((raw.name, raw.instance, numbers))
@@ -78,7 +89,10 @@ impl Numbers {
             (Some(min), Some(max)) if min > max => {
                 Err(format!("{of} has min-running {min}, which is more than max-running {max}"))
             }
-            _ => Ok(()),
+            _ => match self.evict_after_ms.filter(|ms| *ms < EVICT_AFTER_MS_MIN) {
+                Some(ms) => Err(format!("{of} has evict-after-ms {ms}; {EVICT_AFTER_MS_MIN} or more are allowed")),
+                None => Ok(()),
+            },
         }
     }
 }

@@ -71,5 +71,7 @@ fn limit(scope: &Scope, word: &str, name: &str, instance: &str) -> Option<Limit>
         max_running: numbers.max_running,
         max_queued: numbers.max_queued,
         min_running,
+        evict_after_ms: numbers.evict_after_ms.filter(|_| min_running > 0),
+        cool_down_ms: numbers.cool_down_ms.unwrap_or(0),
     })
 }

@@ -20,7 +20,13 @@ fn the_first_override_that_fits_counts_and_the_default_fills_its_gaps() {
     );
     let numbers =
         |name: &str, instance: &str| config.tenant.as_ref().expect("there are limits").numbers(name, instance);
-    let of = |max_running, max_queued, min_running| Numbers { max_running, max_queued, min_running };
+    let of = |max_running, max_queued, min_running| Numbers {
+        max_running,
+        max_queued,
+        min_running,
+        evict_after_ms: None,
+        cool_down_ms: None,
+    };
     assert_eq!(numbers("x", "main"), of(Some(10), Some(100), None));
     assert_eq!(numbers("ci-1", "dev"), of(Some(5), Some(100), None));
     assert_eq!(numbers("ci-1", "main"), of(Some(50), Some(100), Some(4)));
@@ -34,6 +40,7 @@ fn a_guarantee_beyond_the_limit_is_refused() {
     let by_default = r#"{"tenant": {"min-running": 2, "override": [{"name": "a", "max-running": 1}]}}"#;
     assert!(error(by_default).contains("the override for"));
     assert!(error(r#"{"tenants": {}}"#).contains("unknown field"));
+    assert!(error(r#"{"tenant": {"evict-after-ms": 999}}"#).contains("evict-after-ms 999; 1000 or more"));
 }
 
 #[test]

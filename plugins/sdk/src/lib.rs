@@ -115,7 +115,7 @@ pub mod before_prune {
 pub mod events {
     pub use crate::bindings::events::exports::berth::policy::events::{
         AttemptDecided, AttemptFailed, Bot, BotQuarantined, Change, Event, JobCompleted, JobCreated, JobPlaced, Lease,
-        LocksChanged, Operation, PolicyChanged, Session, SessionClosed, WorkSpecChanged, WorkUnitsChanged,
-        WorkerChanged,
+        LeaseEvicted, LocksChanged, Operation, PolicyChanged, Session, SessionClosed, WorkSpecChanged,
+        WorkUnitsChanged, WorkerChanged,
     };
 }

@@ -40,7 +40,7 @@ defaults! {
         strings, instance, tenant, label, priority, invocation, correlated_invocations, tool, mnemonic, target,
         locality_hint, waited_ms
     }
-    Limit { name, max_running, max_queued, min_running }
+    Limit { name, max_running, max_queued, min_running, evict_after_ms, cool_down_ms }
     Affinity { key, weight, wait_ms }
     Places { strings, lane, weight, rank, limits, counters, affinities, affine, history, again_ms }
     Lanes { name, weight, queued, running, head_waited_ms, head_rank }

@@ -56,9 +56,9 @@ pub(crate) struct Ledger {
     promises: BTreeMap<OperationId, Promise>,
     promised: VecDeque<OperationId>,
     ended: BTreeSet<SessionId>,
-    /// Attempts that took too long, or that an operator ended: their bots may go on for a while, though somebody else tries
-    /// again.
-    timed_out: BTreeSet<LeaseId>,
+    /// Attempts that took too long, were evicted, or that an operator ended: their bots may go on for a while, though
+    /// somebody else tries again.
+    given_up: BTreeSet<LeaseId>,
     /// Whose end a client asked for: nothing is promised of them any more.
     deleted: BTreeSet<OperationId>,
 }
@@ -78,7 +78,7 @@ impl Ledger {
             promises: BTreeMap::new(),
             promised: VecDeque::new(),
             ended: BTreeSet::new(),
-            timed_out: BTreeSet::new(),
+            given_up: BTreeSet::new(),
             deleted: BTreeSet::new(),
         }
     }
@@ -112,14 +112,15 @@ impl Ledger {
                     truth.outcome = Some(Outcome::Refused);
                 }
                 Fact::AttemptFailed(failed) if failed.failed.reason == AttemptReason::Timeout => {
-                    self.timed_out.insert(failed.lease);
+                    self.given_up.insert(failed.lease);
                 }
                 // By an operator: the bot learns it later.
-                Fact::LeaseRequeued { lease, .. } => drop(self.timed_out.insert(*lease)),
-                Fact::AttemptLost { lease, .. } if requeued(lease.job) => drop(self.timed_out.insert(*lease)),
+                Fact::LeaseRequeued { lease, .. } => drop(self.given_up.insert(*lease)),
+                Fact::AttemptLost { lease, .. } if requeued(lease.job) => drop(self.given_up.insert(*lease)),
                 Fact::AttemptFailed(failed) if requeued(failed.lease.job) => {
-                    self.timed_out.insert(failed.lease);
+                    self.given_up.insert(failed.lease);
                 }
+                Fact::LeaseEvicted(evicted) => drop(self.given_up.insert(evicted.lease)),
                 Fact::OperationDeleted { operation, .. } => drop(self.deleted.insert(*operation)),
                 Fact::SessionClosed { session, .. } => drop(self.ended.insert(*session)),
                 _ => {}
@@ -187,9 +188,9 @@ impl Ledger {
         self.ended.contains(&session)
     }
 
-    /// Whether the attempt ended because it took too long, or by an operator.
-    pub(crate) fn timed_out(&self, lease: LeaseId) -> bool {
-        self.timed_out.contains(&lease)
+    /// Whether the attempt ended because it took too long, by an operator, or gave way to another job.
+    pub(crate) fn given_up(&self, lease: LeaseId) -> bool {
+        self.given_up.contains(&lease)
     }
 
     pub(crate) fn trim(&mut self, below: u64) {
@@ -287,6 +288,8 @@ impl Ledger {
             drains: read(store, Table::Drains, codec::decode_drain)?,
             pauses: read(store, Table::Pauses, codec::decode_pause)?,
             quarantines: read(store, Table::Quarantines, codec::decode_quarantine)?,
+            cool_downs: read(store, Table::CoolDowns, codec::decode_cool_down)?,
+            limits: read(store, Table::Limits, codec::decode_limit)?,
         };
         let restored = Book::restore(self.settings.clone(), now, read).rows();
         if let Some(book) = book {

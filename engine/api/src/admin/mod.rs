@@ -6,11 +6,12 @@ mod find;
 mod jobs;
 mod list;
 mod pauses;
+mod quotas;
 mod show;
 
 use tonic::Request;
 
-pub(crate) use self::{bots::AdminBots, jobs::AdminJobs, pauses::AdminPauses};
+pub(crate) use self::{bots::AdminBots, jobs::AdminJobs, pauses::AdminPauses, quotas::AdminQuotas};
 use crate::{
     error::Error,
     instances::{Instance, Instances},
@@ -23,7 +24,7 @@ pub fn check_local_peer<T>(request: &Request<T>) -> Result<(), tonic::Status> {
 }
 
 /// Refuses who comes from another machine, or from we do not know where.
-fn check_peer<T>(request: &Request<T>) -> Result<(), Error> {
+pub(crate) fn check_peer<T>(request: &Request<T>) -> Result<(), Error> {
     let is_local = request.remote_addr().is_some_and(|peer| peer.ip().to_canonical().is_loopback());
     if is_local { Ok(()) } else { Err(Error::NotLoopback) }
 }

@@ -72,7 +72,8 @@ impl Execution {
             locality_hint: &prepared.locality_hint,
             ..PlaceQuestion::default()
         };
-        let place = self.policy.place(&[question]).pop().expect("a policy answers every question");
+        let mut place = self.policy.place(&[question]).pop().expect("a policy answers every question");
+        place.limits.extend(instance.engine.cohorts().counter(&instance.name, &properties.label));
         prepared.body.priority = prepared.priority;
         prepared.body.locality_hint = prepared.locality_hint.clone();
         prepared.body.history = place.history.as_deref().unwrap_or_default().to_owned();

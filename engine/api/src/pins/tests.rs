@@ -84,6 +84,7 @@ fn start(disk: &Disk, cas: &Arc<dyn Cas>) -> Engine {
     let store: Arc<dyn Store> = Arc::new(MemoryStore::open(disk));
     let committer = Committer::start(store.clone(), Arc::new(|error| panic!("{error}"))).unwrap();
     let options = Options {
+        cohorts: Arc::default(),
         settings: Settings::default(),
         clock: Clock::system(),
         observer: Arc::new(Unpinner::new(cas.clone())),

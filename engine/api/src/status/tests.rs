@@ -15,8 +15,8 @@ fn digest() -> Digest {
 fn all() -> Vec<Error> {
     let (session, operation) = (SessionId(1), OperationId(2));
     let name = "GPU".to_owned();
-    let limit = Limit { name: "team-a".into(), max_running: None, max_queued: Some(20), min_running: 0 };
-    let reached = LimitState { limit: Arc::new(limit), running: 4, waiting: 20 };
+    let limit = Limit { name: "team-a".into(), max_running: None, max_queued: Some(20), ..Limit::default() };
+    let reached = LimitState { limit: Arc::new(limit), running: 4, waiting: 20, cooling: 0 };
     vec![
         Error::field("action_digest", "is not set"),
         Error::UnknownInstance { field: "instance_name", name: "moon".into() },

@@ -11,6 +11,7 @@ use berth_proto::{
         BotSession, BotStatus, CreateBotSessionRequest, Device, Lease, LeaseState, UpdateBotSessionRequest, Worker,
         bots_client::BotsClient, device, worker,
     },
+    buildgrid,
     longrunning::{Operation, operation, operations_client::OperationsClient},
     reapi,
     reapi::{
@@ -24,6 +25,7 @@ use berth_runtime::{
     builtin::BuiltinPolicy,
     cas::Cas,
     clock::Clock,
+    cohorts::Cohorts,
     memory::{Disk, MemoryStore},
     policy::Policy,
     recover::{Limits, RecoverError},
@@ -62,6 +64,7 @@ pub(crate) struct House {
     /// How much a restart restores before it serves.
     pub(crate) heads: Limits,
     pub(crate) policy: Arc<dyn Policy>,
+    pub(crate) cohorts: Cohorts,
 }
 
 /// A server that runs.
@@ -92,6 +95,7 @@ impl House {
             bots_for_all: false,
             heads: Limits::default(),
             policy: Arc::new(BuiltinPolicy),
+            cohorts: Cohorts::default(),
         }
     }
 
@@ -111,6 +115,7 @@ impl House {
             reserve_bytes: 0,
             heads: self.heads,
             policy: self.policy.clone(),
+            cohorts: Arc::new(self.cohorts.clone()),
         };
         let (engine, driver) = Engine::start(store, committer, PartitionId(0), options).unwrap();
         engine.learn_asks(&INSTANCES.map(berth_core::InstanceName::from)).await.unwrap();
@@ -241,6 +246,15 @@ impl Client {
 
     pub(crate) fn admin_bots(&self) -> admin::bots_client::BotsClient<Channel> {
         admin::bots_client::BotsClient::new(self.channel.clone())
+    }
+
+    pub(crate) fn admin_quotas(&self) -> admin::quotas_client::QuotasClient<Channel> {
+        admin::quotas_client::QuotasClient::new(self.channel.clone())
+    }
+
+    /// As BuildGrid's client asks.
+    pub(crate) fn buildgrid_quota(&self) -> buildgrid::quota_client::QuotaClient<Channel> {
+        buildgrid::quota_client::QuotaClient::new(self.channel.clone())
     }
 
     /// A bot that has not said hello yet.

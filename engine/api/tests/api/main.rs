@@ -9,6 +9,7 @@ mod matching;
 mod operations;
 mod operators;
 mod questions;
+mod quotas;
 mod restart;
 mod sharing;
 mod together;

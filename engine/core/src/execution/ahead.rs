@@ -38,6 +38,7 @@ impl Book {
                 | Event::Place(_)
                 | Event::PoliciesChanged(_)
                 | Event::Tick
+                | Event::SetLimit { .. }
                 | Event::JobsLoaded { .. } => {}
             }
         }

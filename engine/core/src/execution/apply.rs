@@ -55,6 +55,13 @@ impl Book {
                 }
                 self.requeue(index);
             }
+            Fact::LeaseEvicted(evicted) => self.apply_evicted(evicted),
+            Fact::CoolDownEnded { instance, counter, at } => {
+                self.queue.end_cooling(&(instance.clone(), counter.clone()), *at);
+            }
+            Fact::LimitSet { instance, counter, limit } => {
+                self.queue.set_limit(&(instance.clone(), counter.clone()), limit.clone());
+            }
             Fact::AttemptFailed(failed) => {
                 let index = self.known_job(failed.lease.job);
                 self.note_past(index, failed.failed.at, AttemptEnd::Failed { code: failed.failed.code });
@@ -222,7 +229,7 @@ impl Book {
         self.resume_again(index);
     }
 
-    fn requeue(&mut self, index: JobIx) {
+    pub(super) fn requeue(&mut self, index: JobIx) {
         self.release_lease(index);
         self.jobs.details_mut(index).started_at = None;
         self.enqueue(index);

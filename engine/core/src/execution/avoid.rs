@@ -16,6 +16,7 @@ impl Book {
     /// The job begins to wait.
     pub(super) fn begin_wait(&mut self, index: JobIx) {
         let spot = self.spot(index);
+        self.queue.count_queued(spot.line, true);
         if self.is_picky(index) {
             self.picky.insert(spot.place.1, index);
         } else {
@@ -26,6 +27,7 @@ impl Book {
 
     /// The job waits no more.
     pub(super) fn end_wait(&mut self, index: JobIx) {
+        self.queue.count_queued(self.job(index).line, false);
         if self.is_picky(index) {
             let (_, age) = self.spot(index).place;
             self.picky.remove(&age).expect("a job that keeps away from bots and waits stands apart");
@@ -108,7 +110,7 @@ impl Book {
             && !self.is_blocked(index)
     }
 
-    fn order(&self, one: JobIx, other: JobIx) -> Ordering {
+    pub(super) fn order(&self, one: JobIx, other: JobIx) -> Ordering {
         self.queue.compare(self.spot(one), self.spot(other))
     }
 }

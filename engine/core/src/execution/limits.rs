@@ -7,7 +7,7 @@ use rustc_hash::FxHashSet;
 
 use super::Book;
 use crate::{
-    Limit, Step, Timestamp,
+    Fact, InstanceName, Limit, LimitRow, LimitState, Step, Timestamp,
     queue::{JobIx, SessionIx},
 };
 
@@ -22,6 +22,38 @@ impl Book {
     /// The job's limits, as they came with its newest place.
     pub(super) fn limits_of(&self, index: JobIx) -> &[Arc<Limit>] {
         self.limits.get(&index).map_or(&[], |limits| limits)
+    }
+
+    /// An operator sets the numbers of a counter, or lets those of its jobs hold.
+    pub(super) fn set_limit(
+        &mut self,
+        instance: InstanceName,
+        counter: Arc<str>,
+        limit: Option<Arc<Limit>>,
+        step: &mut Step,
+    ) {
+        let name = (instance, counter);
+        if self.queue.set_limit_of(&name) != limit.as_ref() {
+            let (instance, counter) = name;
+            self.emit(Fact::LimitSet { instance, counter, limit }, step);
+        }
+    }
+
+    /// How a counter stands whose numbers an operator set; `None`: nobody set them.
+    pub fn limit_state(&self, instance: &InstanceName, counter: &Arc<str>) -> Option<LimitState> {
+        self.queue.set_limit_state(&(instance.clone(), counter.clone()))
+    }
+
+    /// All of them, in the order of their instances and names.
+    pub fn limit_states(&self) -> Vec<(InstanceName, LimitState)> {
+        let names = self.queue.set_limits().map(|(name, _)| name);
+        names.filter_map(|name| Some((name.0.clone(), self.queue.set_limit_state(name)?))).collect()
+    }
+
+    /// The row of a counter whose numbers an operator set.
+    pub fn limit_row(&self, instance: &InstanceName, counter: &Arc<str>) -> Option<LimitRow> {
+        let limit = self.queue.set_limit_of(&(instance.clone(), counter.clone()))?;
+        Some(LimitRow { instance: instance.clone(), limit: limit.clone() })
     }
 
     /// Whether the job may not begin to run now, whoever asks.

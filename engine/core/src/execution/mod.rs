@@ -14,6 +14,7 @@ mod cancel;
 mod choice;
 mod decide;
 mod drain;
+mod evict;
 mod explain;
 mod flight;
 mod job;
@@ -133,6 +134,8 @@ pub struct Book {
     limits: FxHashMap<JobIx, Box<[Arc<Limit>]>>,
     /// Deadlines of jobs that are decided or delayed.
     pending: BTreeSet<(Timestamp, JobIx)>,
+    /// Evictions whose bots have not let go yet. Not durable.
+    under_way: Vec<evict::UnderWay>,
     /// Jobs that wait apart from the queue, because they keep away from some bots; by age.
     picky: BTreeMap<u64, JobIx>,
     /// Whether bots went away, or take no work any more, since `picky` was looked at.
@@ -188,6 +191,7 @@ impl Book {
             past: FxHashMap::default(),
             limits: FxHashMap::default(),
             pending: BTreeSet::new(),
+            under_way: Vec::new(),
             picky: BTreeMap::new(),
             fewer_bots: false,
             records: Records::default(),
@@ -229,6 +233,7 @@ impl Book {
             Event::Pause { instance, label, on } => self.pause(now, (instance, label), on, &mut step),
             Event::Requeue { job, counts } => self.requeue_job(now, job, counts, &mut step)?,
             Event::Kick { session } => self.kick(now, session, &mut step)?,
+            Event::SetLimit { instance, counter, limit } => self.set_limit(instance, counter, limit, &mut step),
             Event::Asking { instance, asking } => self.set_asking(now, instance, asking, &mut step),
             Event::Decided(decided) => self.decided(now, *decided, &mut step),
             Event::Matched(matched) => self.matched(now, *matched, &mut step),
@@ -241,6 +246,10 @@ impl Book {
         self.serve_freed(now, &mut step);
         self.serve_picky(now, &mut step);
         self.ask_matches(now, &mut step);
+        // Not before every job is there: until then it is not known who waits. A restart gives bots time to come back.
+        if self.loading.is_none() {
+            self.queue.settle_hunger(now.max(self.grace));
+        }
         Ok(step)
     }
 
@@ -258,7 +267,11 @@ impl Book {
         // Nobody is asked before all jobs are there.
         let agains = self.agains.next().filter(|_| self.loading.is_none());
         let (matching, patience) = (self.matching.next_deadline(), self.affinities.next_deadline());
-        [timers, pending, quarantines, agains, matching, patience, self.unmatched.next_look].into_iter().flatten().min()
+        let hungry = self.queue.next_hungry().map(|(at, _)| at).filter(|_| self.loading.is_none());
+        let cooled = self.queue.next_cooled().map(|(at, _)| *at);
+        let waits =
+            [timers, pending, agains, patience, self.unmatched.next_look, matching, quarantines, hungry, cooled];
+        waits.into_iter().flatten().min()
     }
 
     fn emit(&mut self, fact: Fact, step: &mut Step) {

@@ -9,16 +9,22 @@ use super::{
     session::Session,
 };
 use crate::{
-    DrainRow, Hidden, InstanceName, JobId, JobRow, JobRowState, LeaseRow, QuarantineRow, Rows, SessionId,
-    SessionOpened, SessionRow, Timestamp,
+    CoolDownRow, DrainRow, Hidden, InstanceName, JobId, JobRow, JobRowState, LeaseRow, Limit, LimitRow, QuarantineRow,
+    Rows, SessionId, SessionOpened, SessionRow, Timestamp,
     mutant::{Mutant, broken},
-    queue::{JobIx, SessionIx},
+    queue::{CounterName, JobIx, SessionIx},
 };
 
 impl Book {
     /// A book from the rows of incomplete work. Sessions get a full fresh timeout, and leases and waiting jobs as much
     /// time as a session, before anything is held against them.
     pub fn restore(settings: Settings, now: Timestamp, rows: Rows) -> Self {
+        let mut book = Self::restore_rows(settings, now, rows);
+        book.queue.settle_hunger(now.max(book.grace));
+        book
+    }
+
+    fn restore_rows(settings: Settings, now: Timestamp, rows: Rows) -> Self {
         let mut book = Self::new(settings);
         // Versions go on growing: the clock is ahead of any count of changes.
         book.changes = now.0;
@@ -39,6 +45,14 @@ impl Book {
                 book.apply_quarantine((row.instance, row.bot_id), Some(row.until));
             }
         }
+        for row in rows.cool_downs {
+            let name = (row.instance, row.counter);
+            let until = row.until.into_iter().filter(|_| !broken(Mutant::RestoreForgetsCoolDowns));
+            until.for_each(|until| book.queue.cool(&name, until));
+        }
+        for row in rows.limits.into_iter().filter(|_| !broken(Mutant::RestoreForgetsLimits)) {
+            book.queue.set_limit(&(row.instance, row.limit.name.clone()), Some(row.limit));
+        }
         book.unmatched.started = now;
         for row in rows.sessions {
             book.restore_session(now, row);
@@ -57,7 +71,7 @@ impl Book {
     /// The same where not all jobs are among the rows: those that have a lease are, and the first of each line. The
     /// others come later, by [`Event::JobsLoaded`](crate::Event::JobsLoaded); bots are served meanwhile.
     pub fn restore_partly(settings: Settings, now: Timestamp, rows: Rows, hidden: Hidden) -> Self {
-        let mut book = Self::restore(settings, now, rows);
+        let mut book = Self::restore_rows(settings, now, rows);
         book.hide(hidden);
         book
     }
@@ -72,6 +86,8 @@ impl Book {
             drains: self.drains.iter().cloned().map(|(instance, bot_id)| DrainRow { instance, bot_id }).collect(),
             pauses: self.pauses(),
             quarantines: self.quarantines.iter().map(quarantine_row).collect(),
+            limits: self.queue.set_limits().map(|((instance, _), limit)| limit_row(instance, limit)).collect(),
+            cool_downs: self.queue.all_cooling().map(|(name, until)| cool_down_row(name, until)).collect(),
         };
         rows.sort();
         rows
@@ -90,6 +106,13 @@ impl Book {
     /// The session's row as it is now.
     pub fn session_row(&self, session: SessionId) -> Option<SessionRow> {
         self.session_ix(session).map(|index| self.session_row_of(index))
+    }
+
+    /// The counter's row as it is now; `None`: no eviction makes it smaller.
+    pub fn cool_down_row(&self, instance: &InstanceName, counter: &Arc<str>) -> Option<CoolDownRow> {
+        let name = (instance.clone(), counter.clone());
+        let until = self.queue.cooling_of(&name);
+        (!until.is_empty()).then(|| cool_down_row(&name, until))
     }
 
     fn restore_session(&mut self, now: Timestamp, row: SessionRow) {
@@ -245,4 +268,12 @@ impl Book {
 
 fn quarantine_row(((instance, bot_id), until): (&(InstanceName, Arc<str>), &Timestamp)) -> QuarantineRow {
     QuarantineRow { instance: instance.clone(), bot_id: bot_id.clone(), until: *until }
+}
+
+fn cool_down_row((instance, counter): &CounterName, until: &[Timestamp]) -> CoolDownRow {
+    CoolDownRow { instance: instance.clone(), counter: counter.clone(), until: until.to_vec() }
+}
+
+fn limit_row(instance: &InstanceName, limit: &Arc<Limit>) -> LimitRow {
+    LimitRow { instance: instance.clone(), limit: limit.clone() }
 }

@@ -22,6 +22,8 @@ impl Book {
         }
         self.end_quarantines(now, step);
         self.end_patience(now, TICK_FACTS, step);
+        self.end_cool_downs(now, step);
+        self.look_at_hungry(now, step);
         self.look_at_agains(now, step);
         self.look_at_matches(now, step);
         if step.facts.len() < TICK_FACTS {

@@ -4,11 +4,11 @@
 //! are passed over as one, while others go; and a counter costs nothing but its own numbers. Jobs without limits have no
 //! set at all.
 
-use std::sync::Arc;
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
-use super::{LimitsIx, LineIx, Queue};
+use super::{LimitsIx, LineIx, Queue, cooling::CounterName};
 use crate::{
-    InstanceName, Limit, LimitState,
+    InstanceName, Limit, LimitState, Timestamp,
     mutant::{Mutant, broken},
 };
 
@@ -17,15 +17,27 @@ use crate::{
 pub(super) struct Counter {
     instance: InstanceName,
     /// The numbers of the newest job that names it.
-    limit: Arc<Limit>,
+    newest: Arc<Limit>,
+    /// The numbers that an operator set: they hold whatever jobs bring.
+    set: Option<Arc<Limit>>,
     /// Age of that job: recovery meets jobs in the order of their ids.
     age: u64,
     /// Jobs with a bot.
-    running: u32,
+    pub(super) running: u32,
     /// Jobs that are not over and not with a bot, whatever they wait for.
     waiting: u32,
+    /// Those of them that wait for a bot.
+    pub(super) queued: u32,
+    /// Evictions that make it smaller now.
+    cooling: u32,
     /// Limit sets that name it.
     sets: u32,
+    /// Lines of its jobs.
+    pub(super) lines: BTreeSet<LineIx>,
+    /// While it is hungry: after which time others give way, and when it is looked at.
+    pub(super) look: Option<(Duration, Timestamp)>,
+    /// Whether it is among those that are looked at when the event is over.
+    pub(super) stirred: bool,
 }
 
 /// Counters that jobs have in common.
@@ -38,11 +50,49 @@ pub(super) struct LimitSet {
 
 impl Counter {
     fn is_full(&self) -> bool {
-        self.limit.max_running.is_some_and(|max| self.running >= max) && !broken(Mutant::LimitIgnored)
+        let cooling = if broken(Mutant::CoolDownIgnored) { 0 } else { self.cooling };
+        self.limit().max_while(cooling).is_some_and(|max| self.running >= max) && !broken(Mutant::LimitIgnored)
     }
 
     fn is_owed(&self) -> bool {
-        self.running < self.limit.min_running && !broken(Mutant::ClaimIgnored)
+        self.running < self.limit().min_running && !broken(Mutant::ClaimIgnored)
+    }
+
+    /// The numbers that hold.
+    pub(super) fn limit(&self) -> &Arc<Limit> {
+        self.set.as_ref().unwrap_or(&self.newest)
+    }
+
+    pub(super) fn name(&self) -> CounterName {
+        (self.instance.clone(), self.newest.name.clone())
+    }
+
+    fn state(&self) -> LimitState {
+        let Self { running, waiting, cooling, .. } = *self;
+        LimitState { limit: self.limit().clone(), running, waiting, cooling }
+    }
+}
+
+/// Counters of which there is news.
+#[derive(Debug, Default)]
+pub(super) struct News {
+    /// They were full and have room again, since somebody asked.
+    freed: Vec<usize>,
+    /// They changed in this event, and others may have to give way for them; each once.
+    pub(super) stirred: Vec<usize>,
+}
+
+impl News {
+    fn change(&mut self, index: usize, counter: &mut Counter, change: impl FnOnce(&mut Counter)) {
+        let was_full = counter.is_full();
+        change(counter);
+        if was_full && !counter.is_full() && !broken(Mutant::FreedNotServed) {
+            self.freed.push(index);
+        }
+        if (counter.limit().evict_after.is_some() || counter.look.is_some()) && !counter.stirred {
+            counter.stirred = true;
+            self.stirred.push(index);
+        }
     }
 }
 
@@ -69,18 +119,27 @@ impl Queue {
 
     fn enter_counter(&mut self, instance: &InstanceName, limit: &Arc<Limit>, age: u64) -> usize {
         let key = (instance.clone(), limit.name.clone());
+        let (cooling, set) = (self.cooling.of(&key), self.set_limits.get(&key).cloned());
         let counters = &mut self.counters;
         let index = *self.counter_index.entry(key).or_insert_with(|| {
-            let (instance, limit) = (instance.clone(), limit.clone());
-            counters.insert(Counter { instance, limit, age: 0, running: 0, waiting: 0, sets: 0 })
+            counters.insert(Counter {
+                instance: instance.clone(),
+                newest: limit.clone(),
+                set,
+                age: 0,
+                running: 0,
+                waiting: 0,
+                queued: 0,
+                cooling,
+                sets: 0,
+                lines: BTreeSet::new(),
+                look: None,
+                stirred: false,
+            })
         });
         let counter = &mut counters[index];
         if age >= counter.age || broken(Mutant::LimitOfLastRow) {
-            let was_full = counter.is_full();
-            (counter.limit, counter.age) = (limit.clone(), age);
-            if was_full && !counter.is_full() {
-                self.freed.push(index);
-            }
+            self.news.change(index, counter, |counter| (counter.newest, counter.age) = (limit.clone(), age));
         }
         index
     }
@@ -94,12 +153,10 @@ impl Queue {
         for index in &self.limit_sets[set.0 as usize].counters {
             let counter = &mut self.counters[*index];
             // The last of the name, as where a job comes in.
-            let Some(limit) = limits.iter().rfind(|limit| limit.name == counter.limit.name) else { continue };
-            let was_full = counter.is_full();
-            (counter.limit, counter.age) = (limit.clone(), counter.age.max(age));
-            if was_full && !counter.is_full() {
-                self.freed.push(*index);
-            }
+            let Some(limit) = limits.iter().rfind(|limit| limit.name == counter.newest.name) else { continue };
+            self.news.change(*index, counter, |counter| {
+                (counter.newest, counter.age) = (limit.clone(), counter.age.max(age));
+            });
         }
     }
 
@@ -125,9 +182,11 @@ impl Queue {
             let counter = &mut self.counters[*index];
             counter.sets -= 1;
             if counter.sets == 0 {
+                self.hunger.set(*index, counter, None);
                 let counter = self.counters.remove(*index);
-                self.counter_index.remove(&(counter.instance, counter.limit.name.clone()));
-                self.freed.retain(|freed| freed != index);
+                self.counter_index.remove(&counter.name());
+                self.news.freed.retain(|freed| freed != index);
+                self.news.stirred.retain(|stirred| stirred != index);
             }
         }
         self.limit_index.remove(&set.counters);
@@ -150,9 +209,11 @@ impl Queue {
 
     /// One more (or one less) job of the line waits.
     pub(crate) fn count_waiting(&mut self, line: LineIx, more: bool) {
-        self.count(line, |counter| {
-            counter.waiting = counter.waiting.checked_add_signed(if more { 1 } else { -1 }).expect("it was counted");
-        });
+        let set = self.limits_of(line);
+        if set != LimitsIx::NONE {
+            let counters = &self.limit_sets[set.0 as usize].counters;
+            counters.iter().for_each(|index| step(&mut self.counters[*index].waiting, more));
+        }
     }
 
     /// One more (or one less) job of the line is with a bot.
@@ -162,35 +223,91 @@ impl Queue {
             return;
         }
         for index in &self.limit_sets[set.0 as usize].counters {
-            let counter = &mut self.counters[*index];
-            let was_full = counter.is_full();
-            counter.running = counter.running.checked_add_signed(if more { 1 } else { -1 }).expect("it was counted");
-            if was_full && !counter.is_full() && !broken(Mutant::FreedNotServed) {
-                self.freed.push(*index);
+            self.news.change(*index, &mut self.counters[*index], |counter| step(&mut counter.running, more));
+        }
+    }
+
+    /// One more (or one less) job of the line waits for a bot.
+    pub(crate) fn count_queued(&mut self, line: LineIx, more: bool) {
+        let set = self.limits_of(line);
+        if set == LimitsIx::NONE {
+            return;
+        }
+        for index in &self.limit_sets[set.0 as usize].counters {
+            self.news.change(*index, &mut self.counters[*index], |counter| step(&mut counter.queued, more));
+        }
+    }
+
+    /// The line begins, or is gone.
+    pub(super) fn list_line(&mut self, line: LineIx, set: LimitsIx, there: bool) {
+        if set == LimitsIx::NONE {
+            return;
+        }
+        for index in &self.limit_sets[set.0 as usize].counters {
+            let lines = &mut self.counters[*index].lines;
+            if there {
+                lines.insert(line);
+            } else {
+                lines.remove(&line);
             }
+        }
+    }
+
+    /// These numbers hold for the counter from now on, or those of its jobs.
+    pub(crate) fn set_limit(&mut self, name: &CounterName, limit: Option<Arc<Limit>>) {
+        match &limit {
+            Some(limit) => drop(self.set_limits.insert(name.clone(), limit.clone())),
+            None => drop(self.set_limits.remove(name)),
+        }
+        if let Some(index) = self.counter_index.get(name) {
+            self.news.change(*index, &mut self.counters[*index], |counter| counter.set = limit);
+        }
+    }
+
+    /// Counters whose numbers an operator set.
+    pub(crate) fn set_limits(&self) -> impl Iterator<Item = (&CounterName, &Arc<Limit>)> {
+        self.set_limits.iter()
+    }
+
+    /// The numbers that an operator set for a counter.
+    pub(crate) fn set_limit_of(&self, name: &CounterName) -> Option<&Arc<Limit>> {
+        self.set_limits.get(name)
+    }
+
+    /// How a counter stands whose numbers an operator set.
+    pub(crate) fn set_limit_state(&self, name: &CounterName) -> Option<LimitState> {
+        let limit = self.set_limits.get(name)?;
+        let counter = self.counter_index.get(name).map(|index| self.counters[*index].state());
+        let cooling = self.cooling.of(name);
+        Some(counter.unwrap_or_else(|| LimitState { limit: limit.clone(), running: 0, waiting: 0, cooling }))
+    }
+
+    /// As many evictions make the counter smaller from now on.
+    pub(super) fn note_cooling(&mut self, name: &CounterName) {
+        let cooling = self.cooling.of(name);
+        if let Some(index) = self.counter_index.get(name) {
+            self.news.change(*index, &mut self.counters[*index], |counter| counter.cooling = cooling);
         }
     }
 
     /// Whether a counter that was full has room again; asked once.
     pub(crate) fn take_freed(&mut self) -> bool {
-        if self.freed.is_empty() {
+        if self.news.freed.is_empty() {
             return false;
         }
-        let freed = std::mem::take(&mut self.freed);
+        let freed = std::mem::take(&mut self.news.freed);
         freed.into_iter().any(|index| !self.counters[index].is_full())
     }
 
     /// The first of these limits that one more job that waits would break, as it stands.
     pub(crate) fn too_many(&self, instance: &InstanceName, limits: &[Arc<Limit>]) -> Option<LimitState> {
-        let waiting = |limit: &Limit| {
-            let index = self.counter_index.get(&(instance.clone(), limit.name.clone()))?;
-            let counter = &self.counters[*index];
-            Some((counter.running, counter.waiting))
-        };
         limits.iter().find_map(|limit| {
-            let (running, waiting) = waiting(limit).unwrap_or((0, 0));
+            let name = (instance.clone(), limit.name.clone());
+            let counter = self.counter_index.get(&name).map(|index| &self.counters[*index]);
+            let (running, waiting) = counter.map_or((0, 0), |counter| (counter.running, counter.waiting));
             let broken_now = limit.max_queued.is_some_and(|max| waiting >= max) && !broken(Mutant::QueueLimitIgnored);
-            broken_now.then(|| LimitState { limit: limit.clone(), running, waiting })
+            let cooling = self.cooling.of(&name);
+            broken_now.then(|| LimitState { limit: limit.clone(), running, waiting, cooling })
         })
     }
 
@@ -200,26 +317,17 @@ impl Queue {
             return Vec::new();
         }
         let mut counters: Vec<_> = self.counters_of(set).collect();
-        counters.sort_by_key(|counter| (!counter.is_full(), counter.limit.name.clone()));
-        let state = |counter: &Counter| LimitState {
-            limit: counter.limit.clone(),
-            running: counter.running,
-            waiting: counter.waiting,
-        };
-        counters.into_iter().map(state).collect()
+        counters.sort_by_key(|counter| (!counter.is_full(), counter.limit().name.clone()));
+        counters.into_iter().map(Counter::state).collect()
     }
 
     /// Nothing of a set that is gone: groups still name it until they look.
-    fn counters_of(&self, set: LimitsIx) -> impl Iterator<Item = &Counter> {
+    pub(super) fn counters_of(&self, set: LimitsIx) -> impl Iterator<Item = &Counter> {
         let set = self.limit_sets.get(set.0 as usize);
         set.into_iter().flat_map(|set| &set.counters).map(|index| &self.counters[*index])
     }
+}
 
-    fn count(&mut self, line: LineIx, change: impl Fn(&mut Counter)) {
-        let set = self.limits_of(line);
-        if set != LimitsIx::NONE {
-            let counters = &self.limit_sets[set.0 as usize].counters;
-            counters.iter().for_each(|index| change(&mut self.counters[*index]));
-        }
-    }
+fn step(number: &mut u32, more: bool) {
+    *number = number.checked_add_signed(if more { 1 } else { -1 }).expect("it was counted");
 }

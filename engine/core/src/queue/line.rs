@@ -39,6 +39,7 @@ impl Queue {
         let line = Line { class, lane, jobs: 1, limits, paused: *paused, waiting: Front::default() };
         let index = LineIx(u32::try_from(lines.insert(line)).expect("fewer than 2^32 lines"));
         known.insert((lane, limits), index);
+        self.list_line(index, limits, true);
         index
     }
 
@@ -49,6 +50,7 @@ impl Queue {
         if line.jobs == 0 {
             let line = self.lines.remove(index.0 as usize);
             self.requirements[line.class.0 as usize].lines.remove(&(line.lane, line.limits));
+            self.list_line(index, line.limits, false);
             self.leave_requirements(line.class);
             self.leave_lane(line.lane);
             self.leave_limits(line.limits);

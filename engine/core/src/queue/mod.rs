@@ -12,34 +12,38 @@ mod aside;
 mod bits;
 mod choice;
 mod class;
+mod cooling;
 mod fit;
 mod front;
 mod group;
 mod heads;
+mod hunger;
 mod lane;
 mod limit;
 mod line;
 mod pause;
 
 use std::{
-    collections::{BTreeSet, VecDeque},
+    collections::{BTreeMap, BTreeSet, VecDeque},
     sync::Arc,
 };
 
 use rustc_hash::FxHashMap;
 use slab::Slab;
 
-pub(crate) use self::{bits::BitSet, choice::LaneHead, fit::Pair, pause::Pause};
+pub(crate) use self::{bits::BitSet, choice::LaneHead, cooling::CounterName, fit::Pair, pause::Pause};
 use self::{
     class::{CapabilityClass, RequirementClass},
+    cooling::Cooling,
     fit::Judges,
     group::{Group, GroupIx},
+    hunger::Hunger,
     lane::Lane,
-    limit::{Counter, LimitSet},
+    limit::{Counter, LimitSet, News},
     line::Line,
 };
 use crate::{
-    InstanceName, LaneKey, Pools, PropertySet,
+    InstanceName, LaneKey, Limit, Pools, PropertySet,
     mutant::{Mutant, broken},
     prefetch::prefetch,
 };
@@ -115,10 +119,13 @@ pub(crate) struct Queue {
     counter_index: FxHashMap<(InstanceName, Arc<str>), usize>,
     limit_sets: Slab<LimitSet>,
     limit_index: FxHashMap<Box<[usize]>, LimitsIx>,
-    /// Counters that were full and have room again, since somebody asked.
-    freed: Vec<usize>,
     /// What operators have paused: instances, or labels of an instance.
     paused: BTreeSet<pause::Pause>,
+    /// Numbers of counters that an operator set.
+    set_limits: BTreeMap<CounterName, Arc<Limit>>,
+    news: News,
+    hunger: Hunger,
+    cooling: Cooling,
     journal: heads::Journal,
     /// Groups with at least one waiting bot.
     asking: indexmap::IndexSet<GroupIx, rustc_hash::FxBuildHasher>,

@@ -8,6 +8,7 @@ impl Naive {
         self.hidden = self.jobs.iter().filter(|job| !known.contains(&job.id)).cloned().collect();
         self.blind = !self.jobs.iter().any(|job| job.state == State::Queued && known.contains(&job.id));
         self.loading = true;
+        self.hungry.clear();
         self.unloaded = self.hidden.iter().map(|job| job.id).collect();
     }
 

@@ -5,6 +5,7 @@
 
 mod affinity;
 pub mod choice;
+mod evict;
 mod jobs;
 mod limits;
 mod load;
@@ -23,10 +24,10 @@ use std::{
 };
 
 use berth_core::{
-    Affinity, Answer, Asking, AttemptEnd, BotStatus, Digest, DrainRow, Event, Fact, InstanceName, JobId, JobRow,
-    JobRowState, LaneKey, LeaseId, LeaseRow, Limit, OperationId, OperationRow, Outcome, PAST_ATTEMPTS_MAX, PastAttempt,
-    PauseRow, PollId, PropertySet, QuarantineRow, Rejection, Reply, Rows, SessionId, SessionRow, Setbacks, Settings,
-    Stage, Timestamp,
+    Affinity, Answer, Asking, AttemptEnd, BotStatus, CoolDownRow, Digest, DrainRow, Event, Fact, InstanceName, JobId,
+    JobRow, JobRowState, LaneKey, LeaseId, LeaseRow, Limit, LimitRow, OperationId, OperationRow, Outcome,
+    PAST_ATTEMPTS_MAX, PastAttempt, PauseRow, PollId, PropertySet, QuarantineRow, Rejection, Reply, Rows, SessionId,
+    SessionRow, Setbacks, Settings, Stage, Timestamp,
 };
 
 /// A bot by its own id.
@@ -62,6 +63,14 @@ pub struct Naive {
     weights: Vec<((InstanceName, LaneKey), u32)>,
     /// The newest numbers of each counter.
     limits: Vec<limits::Counter>,
+    /// Numbers that an operator set.
+    set_limits: Vec<limits::Counter>,
+    /// Until when evictions count against counters.
+    cooling: Vec<(limits::Name, Timestamp)>,
+    /// Counters that have less than they were promised.
+    hungry: Vec<evict::Hungry>,
+    /// Evictions whose bots have not let go yet.
+    under_way: Vec<evict::UnderWay>,
     /// Counters that were full and have room again.
     freed: Vec<(InstanceName, Arc<str>)>,
     age: u64,
@@ -207,6 +216,10 @@ impl Naive {
             generation: 0,
             weights: Vec::new(),
             limits: Vec::new(),
+            set_limits: Vec::new(),
+            cooling: Vec::new(),
+            hungry: Vec::new(),
+            under_way: Vec::new(),
             freed: Vec::new(),
             age: 0,
             tickets: 0,
@@ -241,6 +254,7 @@ impl Naive {
             Event::Pause { instance, label, on } => self.pause(now, instance, label.as_ref(), *on),
             Event::Requeue { job, counts } => self.requeue_job(now, *job, *counts)?,
             Event::Kick { session } => self.kick(now, *session)?,
+            Event::SetLimit { instance, counter, limit } => self.set_limit(instance, counter, limit.as_ref()),
             Event::Asking { instance, asking } => self.set_asking(now, instance, *asking),
             Event::Decided(decided) => self.decided(now, decided),
             Event::Matched(matched) => self.matched(now, matched),
@@ -257,6 +271,7 @@ impl Naive {
         self.serve_all_picky(now);
         self.wonder(now);
         self.note_lonely(now);
+        self.note_hungry(now);
         let (facts, answers) = (std::mem::take(&mut self.facts), std::mem::take(&mut self.answers));
         let (asks, places) = (std::mem::take(&mut self.asks), std::mem::take(&mut self.place_asks));
         Ok(Expected { facts, reply, answers, asks, places, pairs: std::mem::take(&mut self.wondered) })
@@ -288,6 +303,8 @@ impl Naive {
                     until: *until,
                 })
                 .collect(),
+            cool_downs: self.cool_downs(),
+            limits: self.limit_rows(),
         };
         rows.sort();
         rows

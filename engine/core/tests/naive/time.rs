@@ -30,7 +30,10 @@ impl Naive {
         let pairs = self.open.iter().map(|(_, due)| *due);
         let waiting = self.jobs.iter().filter(|job| job.state == State::Queued);
         let patience = waiting.filter_map(|job| job.patience.filter(|(_, due)| *due).map(|(until, _)| until));
-        jobs.chain(sessions).chain(patience).chain(quarantines).chain(pairs).chain(self.looks().map(|(at, _)| at)).min()
+        let cooling = self.cooling.iter().map(|(_, until)| *until);
+        let hungry = self.hungry.iter().filter(|_| !self.loading).map(|hungry| hungry.look);
+        let jobs = jobs.chain(patience).chain(self.looks().map(|(at, _)| at));
+        jobs.chain(sessions).chain(quarantines).chain(pairs).chain(cooling).chain(hungry).min()
     }
 
     pub(super) fn tick(&mut self, now: Timestamp, seen: &[Fact]) {
@@ -44,6 +47,8 @@ impl Naive {
                     return;
                 }
                 self.end_patience(now);
+                self.end_cool_downs(now);
+                self.look_at_hungry(now);
                 continue;
             };
             let next = seen.get(self.facts.len());
@@ -155,6 +160,8 @@ impl Naive {
         self.open.clear();
         self.lonely.clear();
         self.started = now;
+        self.hungry.clear();
+        self.under_way.clear();
         self.generation = 0;
         self.loading = false;
         self.weights.clear();
@@ -189,5 +196,6 @@ impl Naive {
         }
         self.freed.clear();
         self.note_lonely(now);
+        self.note_hungry(now);
     }
 }

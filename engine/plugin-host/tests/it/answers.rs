@@ -78,6 +78,8 @@ fn every_column_of_a_place_arrives() {
         assert_eq!((&*place.lane.0, place.weight, place.rank), ("mine", 2, 7));
         let limit = &place.limits[0];
         assert_eq!((&*limit.name, limit.max_running, limit.max_queued, limit.min_running), ("seats", Some(3), None, 1));
+        let second = Duration::from_secs(1);
+        assert_eq!((limit.evict_after, limit.cool_down), (Some(20 * second), 600 * second));
         let affinity = &place.affinities[0];
         assert_eq!((&*affinity.key, affinity.weight, affinity.wait), ("warm", 2, Duration::from_millis(100)));
         assert_eq!((place.history.as_deref(), place.again), (Some("key"), Some(Duration::from_secs(5))));

@@ -1,8 +1,8 @@
 //! Records of the event feed: one fact each, with its time.
 
 use berth_core::{
-    AttemptDecided, AttemptFailed, Fact, InstanceName, JobCreated, JobId, JobPlaced, LaneKey, LeaseId, PolicyChanged,
-    SessionChanged, SessionEnd, SessionId, SessionOpened, Timestamp,
+    AttemptDecided, AttemptFailed, Fact, InstanceName, JobCreated, JobId, JobPlaced, LaneKey, LeaseEvicted, LeaseId,
+    PolicyChanged, SessionChanged, SessionEnd, SessionId, SessionOpened, Timestamp,
 };
 use berth_proto::store::{self as pb, feed_record::Fact as Kind};
 use prost::Message;
@@ -54,6 +54,25 @@ pub fn encode_feed(at: Timestamp, fact: &Fact, out: &mut Vec<u8>) {
         Fact::AttemptLost { lease, session, code, .. } => {
             Kind::AttemptLost(pb::AttemptLost { lease: Some(held(*lease, *session)), code: *code })
         }
+        Fact::LeaseEvicted(evicted) => {
+            let cooled = |(counter, until): &(std::sync::Arc<str>, Timestamp)| pb::CooledCounter {
+                counter: counter.to_string(),
+                until: until.0,
+            };
+            Kind::LeaseEvicted(pb::LeaseEvicted {
+                lease: Some(held(evicted.lease, evicted.session)),
+                counter: evicted.counter.to_string(),
+                cooling: evicted.cooling.iter().map(cooled).collect(),
+            })
+        }
+        Fact::CoolDownEnded { instance, counter, .. } => {
+            Kind::CoolDownEnded(pb::CoolDownEnded { instance: instance.to_string(), counter: counter.to_string() })
+        }
+        Fact::LimitSet { instance, counter, limit } => Kind::LimitSet(pb::LimitSet {
+            instance: instance.to_string(),
+            counter: counter.to_string(),
+            limit: limit.as_ref().map(|limit| limit_row(limit)),
+        }),
         Fact::AttemptFailed(of) => Kind::AttemptFailed(pb::AttemptFailed {
             lease: Some(held(of.lease, of.session)),
             failed: Some(failed(&of.failed)),
@@ -202,6 +221,21 @@ pub fn decode_feed(bytes: &[u8]) -> Result<(Timestamp, Fact), CodecError> {
             let (lease, session) = read_held(lost.lease)?;
             Fact::AttemptLost { lease, session, code: lost.code, at }
         }
+        Kind::LeaseEvicted(evicted) => {
+            let (lease, session) = read_held(evicted.lease)?;
+            let cooled = |cooled: pb::CooledCounter| (cooled.counter.into(), Timestamp(cooled.until));
+            let cooling = evicted.cooling.into_iter().map(cooled).collect();
+            let counter = evicted.counter.into();
+            Fact::LeaseEvicted(Box::new(LeaseEvicted { lease, session, at, counter, cooling }))
+        }
+        Kind::CoolDownEnded(ended) => {
+            Fact::CoolDownEnded { instance: instance(ended.instance), counter: ended.counter.into(), at }
+        }
+        Kind::LimitSet(set) => Fact::LimitSet {
+            instance: instance(set.instance),
+            counter: set.counter.into(),
+            limit: set.limit.map(read_limit),
+        },
         Kind::AttemptFailed(of) => Fact::AttemptFailed(Box::new(AttemptFailed {
             lease: read_lease(of.lease)?,
             session: read_held(of.lease)?.1,

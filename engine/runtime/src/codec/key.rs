@@ -38,3 +38,8 @@ pub fn pause_key(instance: &InstanceName, label: Option<&str>) -> Vec<u8> {
 pub fn bot_key(instance: &InstanceName, bot_id: &str) -> Vec<u8> {
     [instance.0.as_bytes(), &[0], bot_id.as_bytes()].concat()
 }
+
+/// Key in `cool_downs` and `limits`: the instance, a zero byte, the name of the counter.
+pub fn counter_key(instance: &InstanceName, counter: &str) -> Vec<u8> {
+    bot_key(instance, counter)
+}

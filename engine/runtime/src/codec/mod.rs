@@ -24,10 +24,11 @@ pub(crate) use self::{
 };
 pub use self::{
     fact::{decode_feed, encode_feed, feed_time},
-    key::{bot_key, finished_key, finished_key_job, id_key, key_id, pause_key},
+    key::{bot_key, counter_key, finished_key, finished_key_job, id_key, key_id, pause_key},
     row::{
-        decode_drain, decode_job, decode_lease, decode_pause, decode_quarantine, decode_session, encode_drain,
-        encode_job, encode_lease, encode_pause, encode_quarantine, encode_session,
+        decode_cool_down, decode_drain, decode_job, decode_lease, decode_limit, decode_pause, decode_quarantine,
+        decode_session, encode_cool_down, encode_drain, encode_job, encode_lease, encode_limit, encode_pause,
+        encode_quarantine, encode_session,
     },
 };
 
@@ -118,6 +119,8 @@ fn limit_row(from: &Limit) -> pb::Limit {
         max_running: from.max_running,
         max_queued: from.max_queued,
         min_running: from.min_running,
+        evict_after_ms: millis(from.evict_after),
+        cool_down_ms: millis(Some(from.cool_down)).unwrap_or_default(),
     }
 }
 
@@ -132,8 +135,10 @@ fn read_affinity(from: pb::Affinity) -> Arc<Affinity> {
 }
 
 fn read_limit(from: pb::Limit) -> Arc<Limit> {
-    let pb::Limit { name, max_running, max_queued, min_running } = from;
-    Arc::new(Limit { name: name.into(), max_running, max_queued, min_running })
+    let pb::Limit { name, max_running, max_queued, min_running, evict_after_ms, cool_down_ms } = from;
+    let cool_down = std::time::Duration::from_millis(cool_down_ms.into());
+    let evict_after = read_millis(evict_after_ms);
+    Arc::new(Limit { name: name.into(), max_running, max_queued, min_running, evict_after, cool_down })
 }
 
 fn instance(from: String) -> InstanceName {

@@ -1,8 +1,8 @@
 //! After-image rows.
 
 use berth_core::{
-    BotStatus, DrainRow, InstanceName, JobRow, JobRowState, LaneKey, LeaseId, LeaseRow, OperationRow, PauseRow,
-    QuarantineRow, SessionRow, Timestamp,
+    BotStatus, CoolDownRow, DrainRow, InstanceName, JobRow, JobRowState, LaneKey, LeaseId, LeaseRow, LimitRow,
+    OperationRow, PauseRow, QuarantineRow, SessionRow, Timestamp,
 };
 use berth_proto::store as pb;
 use prost::Message;
@@ -208,6 +208,32 @@ pub fn decode_quarantine(bytes: &[u8]) -> Result<QuarantineRow, CodecError> {
         bot_id: row.bot_id.into(),
         until: Timestamp(row.until),
     })
+}
+
+/// Appends the row of a counter that cools down.
+pub fn encode_cool_down(row: &CoolDownRow, out: &mut Vec<u8>) {
+    let until = row.until.iter().map(|until| until.0).collect();
+    append(&pb::CoolDown { instance: row.instance.to_string(), counter: row.counter.to_string(), until }, out);
+}
+
+/// Reads the row of a counter that cools down.
+pub fn decode_cool_down(bytes: &[u8]) -> Result<CoolDownRow, CodecError> {
+    let row = pb::CoolDown::decode(bytes)?;
+    let until = row.until.into_iter().map(Timestamp).collect();
+    Ok(CoolDownRow { instance: InstanceName(row.instance.into()), counter: row.counter.into(), until })
+}
+
+/// Appends the row of a counter whose numbers an operator set.
+pub fn encode_limit(row: &LimitRow, out: &mut Vec<u8>) {
+    let (instance, counter) = (row.instance.to_string(), row.limit.name.to_string());
+    append(&pb::LimitSet { instance, counter, limit: Some(limit_row(&row.limit)) }, out);
+}
+
+/// Reads the row of a counter whose numbers an operator set.
+pub fn decode_limit(bytes: &[u8]) -> Result<LimitRow, CodecError> {
+    let row = pb::LimitSet::decode(bytes)?;
+    let limit = read_limit(row.limit.ok_or(CodecError::Field("limit"))?);
+    Ok(LimitRow { instance: instance(row.instance), limit })
 }
 
 pub(super) fn append(message: &impl Message, out: &mut Vec<u8>) {

@@ -74,6 +74,7 @@ impl Figures {
             }
             Change::LeaseOffered(offered) => self.set(offered.lease.job, true),
             Change::LeaseWithdrawn(withdrawn) => self.set(withdrawn.lease.job, false),
+            Change::LeaseEvicted(evicted) => self.set(evicted.lease.job, false),
             Change::AttemptFailed(failed) => self.set(failed.lease.job, false),
             Change::JobCompleted(completed) => self.remove(completed.job),
             Change::OperationCreated(_)

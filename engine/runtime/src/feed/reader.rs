@@ -150,6 +150,12 @@ fn change(fact: Fact, lookup: &Lookup) -> Change {
         Fact::AttemptLost { lease, session, code, .. } => {
             Change::AttemptFailed(ev::AttemptFailed { lease, session, code })
         }
+        Fact::LeaseEvicted(evicted) => {
+            let (lease, session) = (evicted.lease, evicted.session);
+            Change::LeaseEvicted(ev::LeaseEvicted { lease, session, counter: evicted.counter })
+        }
+        Fact::CoolDownEnded { .. } => Change::Other("cool-down-ended".into()),
+        Fact::LimitSet { .. } => Change::Other("limit-set".into()),
         Fact::AttemptFailed(of) => {
             let (lease, session, code) = (of.lease, of.session, of.failed.code);
             Change::AttemptFailed(ev::AttemptFailed { lease, session, code })

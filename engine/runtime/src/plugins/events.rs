@@ -42,6 +42,8 @@ pub enum Change {
     LeaseStarted(Lease),
     /// The offer did not reach the bot.
     LeaseWithdrawn(Lease),
+    /// The attempt was ended for the sake of another job, and the job waits again.
+    LeaseEvicted(LeaseEvicted),
     /// The attempt failed, and the job waits again.
     AttemptFailed(AttemptFailed),
     /// There will be another attempt.
@@ -117,6 +119,17 @@ pub struct Operation {
     pub operation: OperationId,
     /// Its job.
     pub job: JobId,
+}
+
+/// An attempt that was ended for the sake of another job.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LeaseEvicted {
+    /// Job and number of the offer.
+    pub lease: LeaseId,
+    /// The session of the bot that had it.
+    pub session: SessionId,
+    /// The counter that was promised more than it had.
+    pub counter: Arc<str>,
 }
 
 /// A job in a bot's hands.

@@ -10,6 +10,7 @@ use prost::Message;
 use crate::{
     clock::Clock,
     codec,
+    cohorts::Cohorts,
     history::History,
     policy::{PlaceQuestion, Placement, Policy},
     store::{PartitionId, Store, StoreError, Table},
@@ -41,18 +42,19 @@ struct Known {
 /// Asks, on a thread where that may take its time. Jobs about which nobody could say anything are not in the answer.
 pub(crate) async fn ask(
     policy: &Arc<dyn Policy>,
+    cohorts: &Arc<Cohorts>,
     history: &History,
     clock: &Clock,
     asked: Vec<PlaceAsked>,
 ) -> Result<Place, StoreError> {
-    let (policy, clock, store, partition) =
-        (policy.clone(), clock.clone(), history.store().clone(), history.partition());
+    let (policy, cohorts, clock) = (policy.clone(), cohorts.clone(), clock.clone());
+    let (store, partition) = (history.store().clone(), history.partition());
     let call = move || {
         // Before anybody is asked: so the answers are of this set of policies or of a later one.
         let generation = policy.generation();
         let known = known(&*store, partition, &asked)?;
         // The time as it is when the policy is asked: some see from it when a job came.
-        Ok(Place { generation, items: answers(&*policy, clock.now(), &asked, &known) })
+        Ok(Place { generation, items: answers(&*policy, &cohorts, clock.now(), &asked, &known) })
     };
     match tokio::task::spawn_blocking(call).await {
         Ok(place) => place,
@@ -61,12 +63,22 @@ pub(crate) async fn ask(
     }
 }
 
-fn answers(policy: &dyn Policy, now: Timestamp, asked: &[PlaceAsked], known: &HashMap<JobId, Known>) -> Vec<NewPlace> {
+fn answers(
+    policy: &dyn Policy,
+    cohorts: &Cohorts,
+    now: Timestamp,
+    asked: &[PlaceAsked],
+    known: &HashMap<JobId, Known>,
+) -> Vec<NewPlace> {
     let known: Vec<_> = asked.iter().filter_map(|asked| Some((asked, known.get(&asked.job)?))).collect();
     let questions: Vec<_> = known.iter().map(|(asked, known)| question(now, asked, known)).collect();
     let answers = policy.place_again(&questions);
     let answered = known.into_iter().zip(answers).filter_map(|((asked, known), answer)| Some((asked, known, answer?)));
-    answered.map(|(asked, known, placement)| new_place(asked.job, known, placement)).collect()
+    let counted = answered.map(|(asked, known, mut placement)| {
+        placement.limits.extend(cohorts.counter(&asked.instance, &asked.label));
+        new_place(asked.job, known, placement)
+    });
+    counted.collect()
 }
 
 fn question<'a>(now: Timestamp, asked: &'a PlaceAsked, known: &'a Known) -> PlaceQuestion<'a> {

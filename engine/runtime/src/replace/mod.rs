@@ -180,7 +180,7 @@ impl Engine {
             next = more;
             let jobs = asked.len();
             if jobs > 0 {
-                let place = ask(self.policy(), self.history(), &self.clock, asked).await?;
+                let place = ask(self.policy(), self.cohorts(), self.history(), &self.clock, asked).await?;
                 progress.unanswered += jobs - place.items.len();
                 self.place(place).await?;
             }

@@ -38,7 +38,7 @@ impl Engine {
         }))
         .await?;
         self.history().forget(job);
-        let place = ask(self.policy(), self.history(), &self.clock, vec![asked]).await?;
+        let place = ask(self.policy(), self.cohorts(), self.history(), &self.clock, vec![asked]).await?;
         let unanswered = place.items.is_empty();
         self.place(place).await?;
         let rank = self.read(move |book| book.job_view(job).map(|view| view.rank)).await?.unwrap_or(before);

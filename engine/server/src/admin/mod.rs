@@ -7,6 +7,7 @@ pub(crate) mod jobs;
 pub(crate) mod operations;
 mod pauses;
 pub(crate) mod plugins;
+pub(crate) mod quotas;
 pub(crate) mod table;
 
 use anyhow::{Context, bail};

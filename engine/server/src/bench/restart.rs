@@ -92,6 +92,7 @@ async fn restart(store: Arc<dyn Store>) -> anyhow::Result<(f64, f64, f64)> {
     let start = Instant::now();
     let committer = Committer::start(store.clone(), Arc::new(|error| panic!("the store failed: {error}")))?;
     let options = Options {
+        cohorts: Arc::default(),
         settings: Settings::default(),
         clock: Clock::system(),
         observer: Arc::new(()),

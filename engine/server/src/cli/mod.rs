@@ -2,6 +2,7 @@
 
 pub(crate) mod operations;
 pub(crate) mod plugin;
+pub(crate) mod quota;
 
 use std::{net::SocketAddr, path::PathBuf};
 
@@ -27,6 +28,8 @@ pub(crate) enum Command {
     Operations(operations::OperationsArgs),
     /// List and drain the bots of a running server.
     Bots(BotsArgs),
+    /// How much of a cohort of bots an instance may have, and how much it is sure to get.
+    Quota(quota::QuotaArgs),
     /// Work specs and work units, as Coordinate's clients know them.
     Work(crate::work::WorkArgs),
     /// Write, build and test policies; load, try out and activate them on a running server.

@@ -134,6 +134,14 @@ mod tests {
     }
 
     #[test]
+    fn a_label_in_two_cohorts_is_refused_with_both() {
+        let text = "[[scheduler.cohorts]]\nname = \"a\"\nlabels = [\"x\"]\n\
+                    [[scheduler.cohorts]]\nname = \"b\"\nlabels = [\"x\"]\n";
+        let error = merge(text, &ServeArgs::default()).unwrap_err().to_string();
+        assert!(error.contains("scheduler.cohorts") && error.contains("in the cohorts \"a\" and \"b\""), "{error}");
+    }
+
+    #[test]
     fn an_unknown_key_is_named_with_the_known_ones() {
         let error = format!("{:#}", Raw::parse("[store]\nreserve = 1\n").unwrap_err());
         assert!(error.contains("reserve") && error.contains("reserve_bytes"), "{error}");

@@ -6,9 +6,11 @@ use std::{
     fmt,
     net::{Ipv4Addr, SocketAddr},
     path::{Path, PathBuf},
+    time::Duration,
 };
 
 use anyhow::Context;
+use berth_runtime::cohorts::{Cohorts, CohortsError};
 use serde::{Deserialize, Serialize};
 
 use super::scheduling::{self, Own};
@@ -74,6 +76,21 @@ pub(crate) struct Scheduler {
     pub(crate) bots_for_all_instances: bool,
     /// What holds for one instance.
     pub(crate) instances: BTreeMap<String, Own>,
+    /// How long a job waits, while its instance has less of a cohort than its quota's minimum, before others give way.
+    pub(crate) preemption_delay_s: u64,
+    /// For how long an eviction makes the maximum of a quota smaller by one; 0: not at all.
+    pub(crate) eviction_cool_down_s: u64,
+    /// Labels that are counted together, for quotas.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(crate) cohorts: Vec<Cohort>,
+}
+
+/// Labels that are counted together.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Cohort {
+    pub(crate) name: String,
+    pub(crate) labels: Vec<String>,
 }
 
 /// The embedded store.
@@ -236,6 +253,9 @@ impl Default for Scheduler {
             instance_pools: Vec::new(),
             bots_for_all_instances: false,
             instances: BTreeMap::new(),
+            preemption_delay_s: 20,
+            eviction_cool_down_s: 600,
+            cohorts: Vec::new(),
         }
     }
 }
@@ -283,6 +303,15 @@ impl fmt::Display for Problem {
     }
 }
 
+impl Scheduler {
+    /// Labels that are counted together, checked.
+    pub(crate) fn cohorts(&self) -> Result<Cohorts, CohortsError> {
+        let cohorts = Cohorts::new(self.cohorts.iter().map(|cohort| (cohort.name.clone(), cohort.labels.clone())))?;
+        let seconds = Duration::from_secs;
+        Ok(cohorts.with_times(seconds(self.preemption_delay_s), seconds(self.eviction_cool_down_s)))
+    }
+}
+
 impl Raw {
     pub(crate) fn read(file: &Path) -> anyhow::Result<Self> {
         let text = std::fs::read_to_string(file).with_context(|| format!("cannot read {}", file.display()))?;
@@ -303,6 +332,9 @@ impl Raw {
         if !is_header_name(&self.scheduler.tenant_header) {
             let expected = "expected the name of a header: lower-case letters, digits and hyphens, not ending in -bin";
             wrong(&"scheduler.tenant_header", format!("{:?}", self.scheduler.tenant_header), expected.to_owned());
+        }
+        if let Err(problem) = self.scheduler.cohorts() {
+            wrong(&"scheduler.cohorts", String::new(), problem.to_string());
         }
         let named = std::iter::once(("coordinate.namespace", &self.coordinate.namespace));
         let also = self.coordinate.also.keys().map(|name| ("coordinate.also", name));
@@ -353,6 +385,8 @@ impl Raw {
         range("scheduler.execution_timeout_max_s", self.scheduler.execution_timeout_max_s, 1, 4_000_000);
         range("scheduler.queue_timeout_s", self.scheduler.queue_timeout_s, 0, 4_000_000);
         range("scheduler.failures_max", self.scheduler.failures_max.into(), 1, 10_000);
+        range("scheduler.preemption_delay_s", self.scheduler.preemption_delay_s, 1, 86_400);
+        range("scheduler.eviction_cool_down_s", self.scheduler.eviction_cool_down_s, 0, 86_400);
         range("store.reserve_bytes", self.store.reserve_bytes, 0, 1 << 50);
         range("store.finished_h", self.store.finished_h, 1, year);
         range("store.feed_h", self.store.feed_h, 1, year);

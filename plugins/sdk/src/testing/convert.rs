@@ -159,6 +159,8 @@ pub(super) fn places(from: Places, mut texts: Vec<String>, count: usize) -> Resu
             max_running: limit.max_running,
             max_queued: limit.max_queued,
             min_running: limit.min_running,
+            evict_after_ms: limit.evict_after_ms,
+            cool_down_ms: limit.cool_down_ms,
         })
     };
     each(from.counters, "counters", &mut places, |place, counters| {

@@ -8,7 +8,8 @@ use crate::before_prune;
 use crate::create_job;
 use crate::events::{
     AttemptDecided, AttemptFailed, Bot, BotQuarantined, Change, Event, JobCompleted, JobCreated, JobPlaced, Lease,
-    LocksChanged, Operation, PolicyChanged, Session, SessionClosed, WorkSpecChanged, WorkUnitsChanged, WorkerChanged,
+    LeaseEvicted, LocksChanged, Operation, PolicyChanged, Session, SessionClosed, WorkSpecChanged, WorkUnitsChanged,
+    WorkerChanged,
 };
 use crate::queue_job;
 
@@ -132,6 +133,9 @@ fn change(from: cases::Change) -> Change {
         cases::Change::LeaseOffered(from) => Change::LeaseOffered(lease(from)),
         cases::Change::LeaseStarted(from) => Change::LeaseStarted(lease(from)),
         cases::Change::LeaseWithdrawn(from) => Change::LeaseWithdrawn(lease(from)),
+        cases::Change::LeaseEvicted(cases::LeaseEvicted { job, attempt, session, counter }) => {
+            Change::LeaseEvicted(LeaseEvicted { job, attempt, session, counter })
+        }
         cases::Change::AttemptFailed(cases::AttemptFailed { job, attempt, session, code }) => {
             Change::AttemptFailed(AttemptFailed { job, attempt, session, code })
         }

@@ -52,6 +52,29 @@ async fn jobs_are_listed_shown_and_cancelled() {
 }
 
 #[tokio::test]
+async fn quotas_are_set_listed_and_deleted_and_a_kill_keeps_them() {
+    let config = "[scheduler]\ncohorts = [{ name = \"unix\", labels = [\"linux\"] }]\n";
+    let site = Site::started(Plan { config, ..Plan::default() }).await;
+    let list = site.ask(&["quota", "list", "--json"]).await.json();
+    assert_eq!(list, json!({ "quotas": [], "cohorts": ["unix"] }));
+    let set = site.ask(&["quota", "set", "unix", "--min", "1", "--max", "3", "--json"]).await.json();
+    let zero = json!(0);
+    assert_eq!((at(&set, "/min"), at(&set, "/max"), at(&set, "/running")), (&json!(1), &json!(3), &zero));
+    let refused = site.ask(&["quota", "set", "vms", "--max", "3"]).await;
+    assert_ne!(refused.code, 0);
+    assert!(refused.stderr.contains("expected one of unix"), "{refused:?}");
+    let refused = site.ask(&["quota", "set", "unix", "--min", "4", "--max", "3"]).await;
+    assert!(refused.stderr.contains("more than the maximum"), "{refused:?}");
+    site.kill().await;
+    site.start().await;
+    let shown = site.ask(&["quota", "show", "unix"]).await;
+    assert!(shown.stdout.contains("unix") && shown.stdout.contains("main"), "{shown:?}");
+    let deleted = site.ask(&["quota", "delete", "unix", "--json"]).await.json();
+    assert_eq!(at(&deleted, "/deleted"), true);
+    assert_ne!(site.ask(&["quota", "show", "unix"]).await.code, 0);
+}
+
+#[tokio::test]
 async fn a_job_that_waits_says_why() {
     let site = Site::started(Plan::default()).await;
     let client = site.client().await;

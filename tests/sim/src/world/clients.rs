@@ -30,7 +30,7 @@ impl World {
             lane,
             weight,
             rank,
-            limits: limits(&mut self.rng),
+            limits: limits(&mut self.rng, self.weather),
             affinities: affinities(&mut self.rng),
             again,
             queue_timeout: timeout(&mut self.rng),
@@ -89,6 +89,15 @@ impl World {
         self.send(Event::Drain { instance, bot_id, on }, Attachment::default(), Token::Nobody);
     }
 
+    /// An operator sets the numbers of a counter, or lets those of its jobs hold.
+    pub(super) fn set_limit(&mut self) {
+        let instance = InstanceName::from(if self.rng.chance(850) { "main" } else { "side" });
+        let limit = limits(&mut self.rng, self.weather).pop().filter(|_| self.rng.chance(600));
+        let any = ["all", "team-a", "team-b"][self.rng.index(3)].into();
+        let counter = limit.as_ref().map_or(any, |limit| limit.name.clone());
+        self.send(Event::SetLimit { instance, counter, limit }, Attachment::default(), Token::Nobody);
+    }
+
     pub(super) fn end_drains(&mut self) {
         for bot in 0..self.bots.len() {
             let (instance, bot_id) = (self.bots[bot].instance.clone(), self.bots[bot].id.clone());
@@ -120,23 +129,30 @@ pub(super) fn affinities(rng: &mut Rng) -> Vec<Arc<Affinity>> {
     keys.map(&mut affinity).collect()
 }
 
-/// Some kinds are common, and many are rare.
 /// Sometimes one or two of three counters, with numbers that change from job to job.
-pub(super) fn limits(rng: &mut Rng) -> Vec<Arc<Limit>> {
+pub(super) fn limits(rng: &mut Rng, weather: weather::Weather) -> Vec<Arc<Limit>> {
     if rng.chance(500) {
         return Vec::new();
     }
     let first = rng.index(3);
     let names = ["all", "team-a", "team-b"].into_iter().cycle().skip(first).take(1 + rng.index(2));
-    let limit = |name: &str| Limit {
-        name: name.into(),
-        max_running: rng.chance(600).then(|| 1 + rng.below(4) as u32),
-        max_queued: rng.chance(300).then(|| 4 + rng.below(12) as u32),
-        min_running: if rng.chance(250) { rng.below(3) as u32 } else { 0 },
+    let limit = |name: &str| {
+        let promised = rng.chance(250);
+        let evicts = rng.chance(weather.evictions);
+        Limit {
+            name: name.into(),
+            max_running: rng.chance(600).then(|| 1 + rng.below(4) as u32),
+            max_queued: rng.chance(300).then(|| 4 + rng.below(12) as u32),
+            min_running: if promised || evicts { rng.below(3) as u32 } else { 0 },
+            // Mostly the same, so that a promise is remembered for long enough.
+            evict_after: evicts.then(|| Duration::from_millis(weather.give_way_ms)),
+            cool_down: Duration::from_millis([0, 4_000, 60_000][rng.index(3)]),
+        }
     };
     names.map(limit).map(Arc::new).collect()
 }
 
+/// Some kinds are common, and many are rare.
 pub(super) fn needed(number: u64) -> PropertySet {
     match number % 5 {
         0 | 1 => set(&[]),

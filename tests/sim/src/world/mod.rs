@@ -196,6 +196,7 @@ impl World {
             1_033..1_034 => self.fail_disk(),
             1_034..1_039 => self.bot_gives_up_call(),
             1_039..1_040 => self.release_bot(),
+            1_040..1_042 if self.rng.chance(weather.evictions) => self.set_limit(),
             _ => {}
         }
         Ok(())

@@ -87,11 +87,11 @@ impl World {
             return Ok(());
         }
         // Nor is it theirs what an operator took from the bot while the answer was on its way.
-        for lease in new.into_iter().filter(|lease| !self.ledger.timed_out(*lease)) {
+        for lease in new.into_iter().filter(|lease| !self.ledger.given_up(*lease)) {
             for other in self.bots.iter().filter(|other| other.id != self.bots[bot].id) {
                 let Some(session) = other.session.filter(|session| !self.ledger.has_ended(*session)) else { continue };
                 let held =
-                    other.leases.iter().filter(|(held, _)| !self.ledger.timed_out(**held)).find(|(held, doing)| {
+                    other.leases.iter().filter(|(held, _)| !self.ledger.given_up(**held)).find(|(held, doing)| {
                         held.job == lease.job && matches!(doing, Doing::Pending | Doing::Working)
                     });
                 rule!(

@@ -91,7 +91,7 @@ impl World {
                 lane,
                 weight,
                 rank,
-                limits: clients::limits(&mut self.rng),
+                limits: clients::limits(&mut self.rng, self.weather),
                 affinities: clients::affinities(&mut self.rng),
                 again: again(&mut self.rng),
             }

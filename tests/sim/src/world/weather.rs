@@ -16,6 +16,9 @@ pub(super) struct Weather {
     pub(super) drains: u64,
     /// Steps in which hardly any time passes.
     pub(super) standstill: u64,
+    /// Counters for which others give way, and after which time, in milliseconds.
+    pub(super) evictions: u64,
+    pub(super) give_way_ms: u64,
 }
 
 impl Weather {
@@ -28,6 +31,8 @@ impl Weather {
             bots: any([100, 330, 1_000]),
             drains: any([0, 500, 1_000]),
             standstill: any([700, 850, 960]),
+            evictions: any([0, 400, 1_000]),
+            give_way_ms: any([700, 2_000, 12_000]),
         }
     }
 }

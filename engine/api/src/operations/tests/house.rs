@@ -170,6 +170,7 @@ pub(super) fn started(known: &[Known]) -> Instance {
     store.commit(&[Commit { fence, batch }]).pop().unwrap().unwrap();
     let committer = Committer::start(store.clone(), Arc::new(|error| panic!("{error}"))).unwrap();
     let options = Options {
+        cohorts: Arc::default(),
         settings: Settings::default(),
         clock: Clock::system(),
         observer: Arc::new(()),

@@ -7,7 +7,8 @@ use berth_runtime::plugins::{
     FeedEvent,
     events::{
         AttemptDecided, AttemptFailed, Bot, BotQuarantined, Change, JobCompleted, JobCreated, JobPlaced, Lease,
-        Operation, PolicyChanged, Session, SessionClosed, WorkChanged, WorkEvent, WorkEventKind as Kind, word,
+        LeaseEvicted, Operation, PolicyChanged, Session, SessionClosed, WorkChanged, WorkEvent, WorkEventKind as Kind,
+        word,
     },
 };
 use bytes::Bytes;
@@ -44,6 +45,11 @@ fn change(change: &cases::Change) -> Change {
         cases::Change::LeaseOffered(one) => Change::LeaseOffered(lease(one)),
         cases::Change::LeaseStarted(one) => Change::LeaseStarted(lease(one)),
         cases::Change::LeaseWithdrawn(one) => Change::LeaseWithdrawn(lease(one)),
+        cases::Change::LeaseEvicted(evicted) => Change::LeaseEvicted(LeaseEvicted {
+            lease: LeaseId { job: JobId(id(&evicted.job)), attempt: evicted.attempt },
+            session: SessionId(id(&evicted.session)),
+            counter: evicted.counter.as_str().into(),
+        }),
         cases::Change::AttemptFailed(failed) => Change::AttemptFailed(AttemptFailed {
             lease: LeaseId { job: JobId(id(&failed.job)), attempt: failed.attempt },
             session: SessionId(id(&failed.session)),
