@@ -1,6 +1,7 @@
 """Asks a server what BuildGrid's Introspection tells, with BuildGrid's own messages and stubs.
 
-introspection.py --contract                          prints numbers and types of every field, for the tests of engine/proto
+introspection.py --contract                          prints numbers and types of every field, those of quotas too, for the
+                                                     tests of engine/proto
 introspection.py HOST:PORT INSTANCE CASE [ARGUMENT]  checks one case; the exit code says how it went
 """
 
@@ -11,10 +12,11 @@ import grpc
 from google.protobuf.descriptor import FieldDescriptor
 from buildgrid._protos.build.buildgrid import introspection_pb2 as package
 from buildgrid._protos.build.buildgrid import introspection_pb2_grpc as stubs
+from buildgrid._protos.build.buildgrid import quota_pb2 as quotas
 
 
 def contract(file):
-    """What the package knows of the service and its messages, a line each."""
+    """What the package knows of a service and its messages, a line each."""
     kinds = {getattr(FieldDescriptor, name): name[5:].lower() for name in dir(FieldDescriptor) if name[:5] == "TYPE_"}
     for message in file.message_types_by_name.values():
         yield message.full_name
@@ -82,7 +84,7 @@ class Cases:
 
 def main():
     if sys.argv[1:] == ["--contract"]:
-        print("\n".join(sorted(contract(package.DESCRIPTOR))))
+        print("\n".join(sorted([*contract(package.DESCRIPTOR), *contract(quotas.DESCRIPTOR)])))
         return
     server, instance, case, *arguments = sys.argv[1:]
     getattr(Cases(server, instance), case)(*arguments)

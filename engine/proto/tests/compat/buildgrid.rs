@@ -1,5 +1,5 @@
-//! `build.buildgrid.Introspection`: no crate has it, so that it is held against a list of what BuildGrid's own Python
-//! package says of its messages, numbers and methods. `tests/clients/introspection.py --contract` prints that list; calls
+//! `build.buildgrid.Introspection` and `Quota`: no crate has them, so that they are held against a list of what BuildGrid's
+//! own Python package says of their messages, numbers and methods. `tests/clients/introspection.py --contract` prints that list; calls
 //! of that package against a running server are in `tests/clients` too.
 
 use std::collections::BTreeSet;
@@ -8,7 +8,7 @@ use prost_reflect::{FieldDescriptor, Kind};
 
 /// Whether a file of ours is compared here.
 pub(crate) fn has(file: &str) -> bool {
-    file == "build/buildgrid/introspection.proto"
+    ["build/buildgrid/introspection.proto", "build/buildgrid/quota.proto"].contains(&file)
 }
 
 fn kind(field: &FieldDescriptor) -> String {
@@ -20,7 +20,7 @@ fn kind(field: &FieldDescriptor) -> String {
 }
 
 #[test]
-fn introspection_is_what_buildgrid_has() {
+fn introspection_and_quotas_are_what_buildgrid_has() {
     let pool = crate::pool();
     let mut ours = BTreeSet::new();
     for message in pool.all_messages().filter(|message| has(message.parent_file().name())) {
@@ -40,6 +40,6 @@ fn introspection_is_what_buildgrid_has() {
             format!("{}({}) returns {}", method.full_name(), input.full_name(), output.full_name())
         }));
     }
-    let theirs: BTreeSet<String> = include_str!("introspection.txt").lines().map(str::to_owned).collect();
+    let theirs: BTreeSet<String> = include_str!("buildgrid.txt").lines().map(str::to_owned).collect();
     assert_eq!(ours, theirs);
 }

@@ -186,6 +186,15 @@ impl Import {
                 let at = (node.line, kind.clone());
                 self.note(at, super::Outcome::Kept, "scheduler.bots_for_all_instances = true".to_owned(), "");
             }
+            "!quota-service" => {
+                let at = (node.line, kind.clone());
+                self.note(
+                    at,
+                    super::Outcome::Kept,
+                    "it is: build.buildgrid.Quota, on the loopback interface".to_owned(),
+                    "",
+                );
+            }
             _ if without::reason(&kind, "*").is_some() => return self.thing(node),
             _ => {}
         }

@@ -120,6 +120,11 @@ impl Import {
             match entry.key.as_str() {
                 "priority-assignment-percentage" => self.percentage(&kind, entry),
                 "bot-assignment-strategy" => self.strategy(&entry.node),
+                "preemption-delay" => self.preemption_delay(&kind, entry),
+                "cohort-set" => {
+                    let because = "an instance without a quota is not held back, where BuildGrid never serves it";
+                    self.changed(&kind, entry, "every cohort is served", because);
+                }
                 _ => self.other(&kind, entry),
             }
         }

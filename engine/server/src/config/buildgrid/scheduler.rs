@@ -3,7 +3,7 @@
 
 use std::rc::Rc;
 
-use toml::Value;
+use toml::{Table, Value};
 
 use super::{
     Import,
@@ -70,6 +70,8 @@ impl Import {
             "max-queue-size" => self.queue_size(entry, scope),
             "instanced-queue-size" => self.each(&entry.node, Self::queue_size_of),
             "instance-pools" => self.pools(entry),
+            "cohort-set" => self.cohorts(entry),
+            "eviction-cooldown-seconds" => self.set_number(SCHEDULER, entry, &["scheduler", "eviction_cool_down_s"]),
             "assigners" => self.each(&entry.node, Self::assigner),
             "priority-assignment-percentage" => self.percentage(SCHEDULER, entry),
             "bot-locality-hint-limit" => {
@@ -151,6 +153,31 @@ impl Import {
                 ("instance-names", _) => {}
                 _ => self.other(KIND, entry),
             }
+        }
+    }
+
+    fn cohorts(&mut self, entry: &Entry) {
+        let cohorts = entry.node.get("cohorts").map(Node::items).unwrap_or_default();
+        let cohort = |cohort: &Rc<Node>| {
+            let (name, labels) = (cohort.get("name")?.text()?, cohort.get("property-labels")?.texts()?);
+            Some(Table::from_iter([("name".to_owned(), name.into()), ("labels".to_owned(), labels.into())]))
+        };
+        match cohorts.iter().map(cohort).collect::<Option<Vec<_>>>() {
+            Some(cohorts) if !cohorts.is_empty() => {
+                for cohort in cohorts {
+                    self.draft.push(&["scheduler", "cohorts"], Value::Table(cohort));
+                }
+                self.kept(SCHEDULER, entry, "scheduler.cohorts; quotas are set with `berth quota set`");
+            }
+            _ => self.odd(SCHEDULER, entry, "a set of cohorts, each with name and property-labels"),
+        }
+    }
+
+    /// How long a job waits before others give way: one time for all cohorts.
+    pub(super) fn preemption_delay(&mut self, kind: &str, entry: &Entry) {
+        match entry.node.text().and_then(|text| text.parse::<f64>().ok()).filter(|delay| (0.0..1e9).contains(delay)) {
+            Some(delay) => self.set(kind, entry, &["scheduler", "preemption_delay_s"], delay.ceil() as i64, ""),
+            None => self.odd(kind, entry, "a number of seconds"),
         }
     }
 

@@ -59,8 +59,6 @@ const WITHOUT: &[(&str, &str, &str)] = &[
     ("!sql-scheduler", "sql", NO_SQL),
     ("!sql-scheduler", "sql-ro", NO_SQL),
     ("!sql-scheduler", "sql-notifier", NO_SQL),
-    ("!sql-scheduler", "cohort-set", NOT_YET),
-    ("!sql-scheduler", "eviction-cooldown-seconds", NOT_YET),
     ("!sql-scheduler", "pruner-period", OWN_PACE),
     ("!sql-scheduler", "pruner-max-delete-window", OWN_PACE),
     ("!sql-scheduler", "queue-timeout-period", "a job ends when its time is over, not at the next round"),
@@ -87,8 +85,13 @@ const WITHOUT: &[(&str, &str, &str)] = &[
     ("!priority-age-assigner", "jitter-factor", NO_POLLING),
     ("!priority-age-assigner", "busy-sleep-factor", NO_POLLING),
     ("!priority-age-assigner", "instance-names", "all instances of a server are assigned together"),
-    ("!priority-age-assigner", "preemption-delay", NOT_YET),
-    ("!cohort-assigner", "*", NOT_YET),
+    ("!cohort-assigner", "name", "there is no thread to name"),
+    ("!cohort-assigner", "count", NO_POLLING),
+    ("!cohort-assigner", "interval", NO_POLLING),
+    ("!cohort-assigner", "failure-backoff", NO_POLLING),
+    ("!cohort-assigner", "jitter-factor", NO_POLLING),
+    ("!cohort-assigner", "busy-sleep-factor", NO_POLLING),
+    ("!cohort-assigner", "instance-names", "all instances of a server are assigned together"),
     ("!sampling-config", "sample-size", "all bots that wait are compared, which costs no more"),
     ("!sampling-config", "max-attempts", "all bots that wait are compared, which costs no more"),
     ("!sampling-weights", "priority", "a policy says how good a bot is, not the bot itself"),
@@ -106,7 +109,6 @@ const WITHOUT: &[(&str, &str, &str)] = &[
     ),
     ("!bytestream", "stream-blob", "blobs are always streamed"),
     ("!memory-build-events", "*", "build events are not served"),
-    ("!quota-service", "*", NOT_YET),
 ];
 
 /// Why a key of such a mapping, or (`*`) the mapping itself, has no counterpart. `None`: it is not a word of BuildGrid
