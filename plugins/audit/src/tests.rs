@@ -166,6 +166,9 @@ fn instances_are_kept_apart_on_request_and_no_key_is_too_long() {
 
 #[test]
 fn a_row_that_cannot_be_read_stops_the_books_and_is_not_overwritten() {
-    let error = count(&Config::default(), &some_events(), |key| Err::<Option<Usage>, _>(format!("{key} is broken")));
+    fn broken<Row>(key: &str) -> Result<Option<Row>, String> {
+        Err(format!("{key} is broken"))
+    }
+    let error = count(&Config::default(), &some_events(), broken, broken);
     assert_eq!(error, Err("tenant/a is broken".to_owned()));
 }
